@@ -1,0 +1,21 @@
+# What is missing is named with the Debian package that brings it.
+find_package(PkgConfig REQUIRED)
+find_package(Threads REQUIRED)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+function(mend_dependency target module package)
+  pkg_check_modules(${target} QUIET IMPORTED_TARGET ${module})
+  if(NOT ${target}_FOUND)
+    message(FATAL_ERROR "${module} is missing: apt-get install ${package} (or run ./quickstart --build, which installs all)")
+  endif()
+endfunction()
+
+mend_dependency(GLIB    "glib-2.0>=2.74"        libglib2.0-dev)
+mend_dependency(GIO     "gio-unix-2.0>=2.74"    libglib2.0-dev)
+mend_dependency(GMODULE "gmodule-2.0>=2.74"     libglib2.0-dev)
+mend_dependency(PROTON  "libqpid-proton>=0.37"  libqpid-proton11-dev)
+mend_dependency(JANSSON "jansson>=2.14"         libjansson-dev)
+mend_dependency(UUID    uuid                    uuid-dev)
+mend_dependency(SQLITE  "sqlite3>=3.40"         libsqlite3-dev)
+mend_dependency(FYAML   "libfyaml>=0.7"         libfyaml-dev)
+mend_dependency(SASL    libsasl2                libsasl2-dev)

@@ -1,0 +1,55 @@
+/* What Mend holds to be true now about one entity: one CloudEvents 1.0 event. Immutable and counted. Thread: any. */
+#ifndef MEND_MODEL_EVENT_H
+#define MEND_MODEL_EVENT_H
+
+#include "lib/base/base.h"
+
+#define EVENT_TYPE_PREFIX "org.matahariproject.mend." /* type = prefix KIND.STATE ".v1" */
+
+/* KIND.STATE that Mend itself publishes; others (from schema files) are carried as text and work the same. */
+#define EVENT_KINDS(X)                                                                                    \
+    X(SERVICE_RUNNING,  "service.running")  X(SERVICE_FAILED,  "service.failed")                          \
+    X(SERVICE_STOPPED,  "service.stopped")  X(SERVICE_UNKNOWN, "service.unknown")                         \
+    X(SERVICE_STARTING, "service.starting") X(SERVICE_STOPPING, "service.stopping")                       \
+    X(SERVICE_DEGRADED, "service.degraded")                                                               \
+    X(AGENT_UP,   "agent.up")   X(AGENT_LATE, "agent.late")  X(AGENT_LOST, "agent.lost")                  \
+    X(AGENT_CLOSED, "agent.closed") X(AGENT_RESTARTED, "agent.restarted") X(AGENT_CLONED, "agent.cloned") \
+    X(AGENT_MOVED, "agent.moved") X(AGENT_QUARANTINED, "agent.quarantined")                               \
+    X(VM_REBOOTED, "vm.rebooted") X(VM_REVERTED, "vm.reverted")                                           \
+    X(OBSERVER_FAULT, "observer.fault") X(OBSERVER_WELL, "observer.well")                                 \
+    X(COMMAND_DONE, "command.done") X(COMMAND_FAILED, "command.failed") X(COMMAND_EXPIRED, "command.expired")
+
+typedef struct Event Event;
+
+typedef struct EventFields { /* borrowed by event_new, which copies */
+    const char *id;          /* UUID; NULL: a new one is made (only outside the pure parts) */
+    const char *kind;        /* "service.failed" */
+    const char *source;      /* agent name */
+    const char *entity;      /* "service/VM/NAME" */
+    int64_t time_us;         /* wall clock */
+    uint64_t sequence;       /* grows by one per plugin and site; gaps mean lost events */
+    int severity;            /* 0 emergency … 7 debug */
+    const char *boot_id;     /* may be NULL */
+    double confidence;       /* 0 … 1 */
+    json_t *data;            /* object; borrowed and shared, not to be changed afterwards */
+} EventFields;
+
+#define EVENT_ERROR event_error_quark()
+GQuark event_error_quark(void);
+typedef enum { EVENT_ERROR_MALFORMED } EventError;
+
+Event *event_new(const EventFields *fields);
+Event *event_ref(Event *event);
+void event_unref(Event *event);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Event, event_unref)
+
+const EventFields *event_fields(const Event *event); /* borrowed */
+const char *event_data_string(const Event *event, const char *key); /* or NULL */
+/* AMQP subject: KIND.STATE.WORDS, words of the entity escaped; "service.failed.<vm>.<name>". Caller frees. */
+char *event_subject(const Event *event);
+
+/* CloudEvents JSON (structured mode), also the journal's form. (transfer full) */
+json_t *event_to_json(const Event *event);
+Event *event_from_json(const json_t *json, GError **error);
+
+#endif
