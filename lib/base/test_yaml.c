@@ -56,7 +56,7 @@ static void test_what_is_wrong_is_named_with_its_place(void)
 {
     check_refusal("a: 1\nb: [1, 2\nc: 3\n", "p.yaml:");
     check_refusal("a: 1\n\nb: 2\na: 3\n", "p.yaml:4:1: \"a\" is here twice");
-    check_refusal("a: &x 1\nb: *x\n", "p.yaml:2:5: an alias (*name); write the value out");
+    check_refusal("a: &x 1\nb: *x\n", "p.yaml:2:4: an alias (*name); write the value out");
     check_refusal("[a]: 1\n", "p.yaml:1:1: a name is wanted here, not a list or mapping");
     check_refusal("a: \"\\0\"\n", "p.yaml:1:4: a NUL character in a value");
     check_refusal("a: \xff\n", "p.yaml:1:1: not UTF-8 text");

@@ -124,6 +124,8 @@ static bool reader_scalar(Reader *r, struct fy_event *event, GError **error)
 
     node->text = g_strndup(text == NULL ? "" : text, length);
     node->quoted = event->scalar.value != NULL && fy_token_scalar_style(event->scalar.value) != FYSS_PLAIN;
+    if (node->quoted && text != NULL && fy_token_scalar_style(event->scalar.value) <= FYSS_DOUBLE_QUOTED)
+        node->column--; /* the mark is behind the quote */
     if (strlen(node->text) != length) {
         yaml_error(r->file, node, error, "a NUL character in a value");
         node_free(node);
@@ -149,6 +151,7 @@ static bool reader_event(Reader *r, struct fy_event *event, GError **error)
     case FYET_ALIAS: {
         YamlNode *node = node_new(YAML_SCALAR, event);
 
+        node->column--; /* the mark is behind the star */
         yaml_error(r->file, node, error, "an alias (*name); write the value out");
         node_free(node);
         return false;
