@@ -49,12 +49,15 @@ const Value *value_get(const Value *map, const char *key);     /* borrowed; NULL
 const Value *value_at(const Value *list, size_t i);            /* borrowed */
 bool value_entry(const Value *map, size_t i, const char **ret_key, const Value **ret_item); /* in insertion order */
 bool value_as_int(const Value *value, int64_t *ret);           /* any integer that fits, TIMESTAMP */
+bool value_as_uint(const Value *value, uint64_t *ret);         /* any integer that is not negative: all of UINT64 */
 bool value_as_double(const Value *value, double *ret);         /* any number */
 bool value_as_bool(const Value *value, bool *ret);
 /* STRING, SYMBOL, or BINARY that is valid UTF-8 without NUL; borrowed and 0-terminated; else NULL. */
 const char *value_as_string(const Value *value);
 const void *value_as_bytes(const Value *value, size_t *ret_n_bytes); /* STRING, SYMBOL, BINARY */
 const uint8_t *value_as_uuid(const Value *value);              /* 16 bytes, UUID only */
+const Value *value_descriptor(const Value *value);             /* DESCRIBED: what it is described by; else NULL */
+const Value *value_described_value(const Value *value);        /* DESCRIBED: what is described; else NULL */
 const char *value_get_string(const Value *map, const char *key);
 int64_t value_get_int(const Value *map, const char *key, int64_t fallback);
 
