@@ -1,0 +1,3 @@
+#define RELOAD NULL
+#include "tests/plugins-bad/bad.h"
+BAD_PLUGIN("incomplete");

@@ -1,0 +1,7 @@
+/* RELEASE is a verdict, but not one of a gate. */
+#define START odd_start
+#include "tests/plugins-bad/bad.h"
+
+static int32_t odd(void *user, mend_id delivery, const mend_msg *msg) { return MEND_RELEASE; }
+static mend_rc odd_start(void *self, mend_error *why) { return listen_with(self, MEND_GATE, odd); }
+BAD_PLUGIN("odd-gate");

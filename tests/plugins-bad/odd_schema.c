@@ -1,0 +1,3 @@
+#define SCHEMA "{\"type\":\"object\",\"patternProperties\":{}}"
+#include "tests/plugins-bad/bad.h"
+BAD_PLUGIN("odd-schema");

@@ -1,0 +1,3 @@
+#define SIZE offsetof(mend_plugin, drain)
+#include "tests/plugins-bad/bad.h"
+BAD_PLUGIN("short-size");
