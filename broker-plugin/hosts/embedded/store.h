@@ -3,7 +3,7 @@
  * Changes are taken in order, from any thread, and made safe together by the store's own thread (group commit: one fdatasync for all
  * that came while the one before ran). What a done() said true for is there after kill -9 and after a power loss.
  *
- * Records are numbered from 1 and never reused, so forgetting twice is harmless. Nodes and state are last-value documents by name.
+ * Records are numbered from 1 and not reused while it is open, so forgetting twice is harmless. Nodes and state are last-value documents by name.
  *
  * Delivery counts: store_handed() writes to a shared memory map, which costs nothing and survives the process but not the machine.
  * After the machine itself went down every message that had a consumer's chance comes back with a count of at least 1. */
@@ -25,8 +25,7 @@ typedef enum {
 } StoreError;
 
 typedef struct StoreOptions {
-    int64_t segment_bytes; /* 0: 16 MiB */
-    int64_t max_bytes;     /* of all segments; 0: no limit. At it store_put() is refused, forgetting goes on */
+    int64_t max_bytes; /* of what is kept; 0: no limit. At it store_put() is refused, forgetting goes on */
 } StoreOptions;
 
 /* Runs once, on the store's thread, without its lock: true when the change is on disk, false when it is not and will not be. May call
@@ -66,7 +65,8 @@ void store_node_forget(Store *store, uint64_t record);
 uint64_t store_put(Store *store, uint64_t queue, uint64_t sequence, const void *bytes, size_t n_bytes, StoreDoneFn done, void *user);
 /* Settled: not needed any more. Safe a little later; a crash in between repeats the message with its count. Any thread. */
 void store_forget(Store *store, uint64_t record);
-/* Attempt @count (1: the first) is about to leave to a consumer that may not settle it. Before the bytes go out. Any thread. */
+/* Attempt @count (1: the first) is about to leave to a consumer that may not settle it; before the bytes go out. Also when it came
+ * back: with the failed attempts so far, 0 when there were none. Any thread. */
 void store_handed(Store *store, uint64_t record, uint32_t count);
 
 /* Small named documents. An empty value deletes. store_state_put returns false when broken (and @done is not called). Any thread. */
@@ -78,7 +78,7 @@ bool store_flush(Store *store, GError **error);
 
 typedef struct StoreStats {
     uint64_t puts, forgets, commits, bytes_written;
-    uint64_t live_records, live_bytes, file_bytes, segments;
+    uint64_t kept_bytes;     /* of the database, free pages not counted; measured now and then */
     bool broken;             /* a write failed; nothing is taken any more */
 } StoreStats;
 StoreStats store_stats(Store *store);
