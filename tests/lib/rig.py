@@ -15,6 +15,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -41,6 +42,16 @@ def missing():
         if shutil.which(program) is None:
             return '%s is not installed' % program
     return None
+
+
+def skip_unless_available():
+    """Boots one guest to see; ends this test program with 77 and the reason where that does not work."""
+    try:
+        with Rig() as guests:
+            guests.start('probe')
+    except Unavailable as why:
+        print('skipped: %s' % why)
+        sys.exit(77)
 
 
 class Rig:
@@ -216,7 +227,7 @@ class Guest:
 
     def run(self, *command, check=True, timeout=30, stdin=None):
         """Runs a command inside, all namespaces and the root of the guest."""
-        return subprocess.run(['nsenter', '-t', str(self.leader), '-a', '--', *command], check=check, timeout=timeout, text=True,
+        return subprocess.run(['nsenter', '-t', str(self.leader), '-a', '-r', '-w', '--', *command], check=check, timeout=timeout, text=True,
                               stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def show(self, unit, *properties):

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The guests are what tests take them for: own identity, real systemd, services that can be killed, stopped and cut off."""
 import os
-import sys
 import unittest
 
 import rig
@@ -59,9 +58,5 @@ class Guests(unittest.TestCase):
 
 
 if __name__ == '__main__':
-    try:
-        rig.Rig().close()
-    except rig.Unavailable as why:
-        print('skipped: %s' % why)
-        sys.exit(77)
+    rig.skip_unless_available()
     unittest.main()
