@@ -14,6 +14,8 @@ mend_dependency(GLIB    "glib-2.0>=2.74"        libglib2.0-dev)
 mend_dependency(GIO     "gio-unix-2.0>=2.74"    libglib2.0-dev)
 mend_dependency(GMODULE "gmodule-2.0>=2.74"     libglib2.0-dev)
 mend_dependency(PROTON  "libqpid-proton>=0.37"  libqpid-proton11-dev)
+# Debian's file for proton names an include folder that is not there; its headers are where the compiler looks anyway.
+set_target_properties(PkgConfig::PROTON PROPERTIES INTERFACE_INCLUDE_DIRECTORIES "")
 mend_dependency(JANSSON "jansson>=2.14"         libjansson-dev)
 mend_dependency(UUID    uuid                    uuid-dev)
 mend_dependency(SQLITE  "sqlite3>=3.40"         libsqlite3-dev)
