@@ -5,6 +5,7 @@
 #define MEND_QMF_MESSAGE_H
 
 #include "lib/amqp/message.h"
+#include "lib/qmf/codec.h"
 
 #define QMF_TOPIC  "qmf.default.topic"
 #define QMF_DIRECT "qmf.default.direct"
@@ -53,6 +54,7 @@ typedef enum {
 } QmfErrorCode;
 
 QmfMessage *qmf_message_new(QmfOpcode opcode);
+QmfMessage *qmf_message_copy(const QmfMessage *message); /* shares body and extra */
 void qmf_message_free(QmfMessage *message);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmfMessage, qmf_message_free)
 const char *qmf_opcode_name(QmfOpcode opcode);
@@ -61,9 +63,5 @@ const char *qmf_opcode_name(QmfOpcode opcode);
 AmqpMessage *qmf_message_to_amqp(const QmfMessage *message);
 /* NULL: no QMFv2 message or broken; error says which. */
 QmfMessage *qmf_message_from_amqp(const AmqpMessage *message, GError **error);
-
-/* AMQP 0-10 map and list encoding, without the outermost type byte. */
-GByteArray *qmf_0_10_encode(const Value *map_or_list);
-Value *qmf_0_10_decode(const void *bytes, size_t n_bytes, ValueType map_or_list, GError **error);
 
 #endif
