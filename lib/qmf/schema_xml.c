@@ -140,7 +140,7 @@ static bool fail_attribute(const Loader *l, const char *attribute, GError **erro
 /* "; did you mean \"x\"?" or "". Caller frees. */
 static char *suggestion(const char *word, const char *const *known)
 {
-    const char *near = nearest_word(word, known);
+    const char *near = strlen(word) > 2 ? nearest_word(word, known) : NULL; /* of two letters everything is near */
 
     return near == NULL ? g_strdup("") : g_strdup_printf("; did you mean \"%s\"?", near);
 }
@@ -532,7 +532,7 @@ GPtrArray *schema_xml_parse(const char *text, size_t length, const char *file, G
                  .classes = g_ptr_array_new_with_free_func((GDestroyNotify) qmf_class_free),
                  .properties = properties_new(), .arguments = properties_new(), .event_arguments = properties_new(),
                  .methods = g_array_new(FALSE, TRUE, sizeof(QmfMethod)) };
-    GMarkupParseContext *context = g_markup_parse_context_new(&parser, G_MARKUP_PREFIX_ERROR_POSITION, &l, NULL);
+    GMarkupParseContext *context = g_markup_parse_context_new(&parser, G_MARKUP_DEFAULT_FLAGS, &l, NULL);
     GPtrArray *classes = NULL;
     GError *problem = NULL;
 
