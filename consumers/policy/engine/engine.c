@@ -1,0 +1,425 @@
+/* One input at a time goes in, and what follows from it comes out. Nothing else changes the engine.
+ *
+ * Events come at least once and not always in order. A number seen with the same id is a repetition; a number not above the
+ * entity's newest is old news; a number that is known under another id means that the plugin began to count anew, and then the
+ * old numbers say nothing any more. */
+#include "consumers/policy/engine/engine_private.h"
+
+#include "lib/base/json.h"
+
+#include <string.h>
+
+Engine *engine_new(Policy *policy)
+{
+    Engine *engine = g_new0(Engine, 1);
+
+    engine->policy = policy_ref(policy);
+    engine->entities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) entity_free_state);
+    engine->commands = g_hash_table_new(g_str_hash, g_str_equal);
+    g_queue_init(&engine->incidents);
+    engine->timer_us = NEVER_US;
+    engine->next_number = 1;
+    return engine;
+}
+
+void engine_free(Engine *engine)
+{
+    if (engine == NULL)
+        return;
+    g_hash_table_unref(engine->commands);
+    g_queue_clear_full(&engine->incidents, (GDestroyNotify) incident_free);
+    g_hash_table_unref(engine->entities);
+    policy_unref(engine->policy);
+    g_free(engine);
+}
+
+static void put_text(char **slot, const char *text)
+{
+    if (g_strcmp0(*slot, text) == 0)
+        return;
+    g_free(*slot);
+    *slot = g_strdup(text);
+}
+
+static uint64_t text_hash(const char *text)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (; *text != '\0'; text++)
+        hash = (hash ^ (unsigned char) *text) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static void numbering_restart(Stage *s, uint64_t sequence)
+{
+    Engine *engine = s->engine;
+    GHashTableIter iter;
+    gpointer entity;
+
+    g_hash_table_iter_init(&iter, engine->entities);
+    while (g_hash_table_iter_next(&iter, NULL, &entity))
+        ((EntityState *) entity)->sequence = 0;
+    memset(engine->seen, 0, sizeof engine->seen);
+    engine->sequence_high = 0;
+    put_record(s, "numbering", NULL, NULL, json_pack("{s:I}", "sequence", (json_int_t) sequence), "events are numbered anew");
+}
+
+/* False: seen before. */
+static bool event_is_new(Stage *s, const EventFields *f)
+{
+    Engine *engine = s->engine;
+
+    if (f->sequence == 0)
+        return true;
+    Seen *seen = &engine->seen[f->sequence % SEEN_N];
+    uint64_t hash = text_hash(f->id);
+    if (seen->sequence == f->sequence && seen->id_hash == hash)
+        return false;
+    if (seen->sequence == f->sequence || f->sequence + SEEN_N <= engine->sequence_high)
+        numbering_restart(s, f->sequence);
+    *seen = (Seen){ f->sequence, hash };
+    engine->sequence_high = MAX(engine->sequence_high, f->sequence);
+    return true;
+}
+
+/* NULL: the event is older than what is known. */
+static EntityState *entity_update(Stage *s, const Event *event, bool asked)
+{
+    const EventFields *f = event_fields(event);
+    const char *state = strchr(f->kind, '.'), *agent = event_data_string(event, "agent");
+    EntityState *entity = entity_ensure(s->engine, f->entity);
+
+    if (entity == NULL) {
+        put_record(s, "limit", NULL, f->entity, NULL, "more than %u entities: this one is not followed", ENTITIES_MAX);
+        return NULL;
+    }
+    if (f->sequence != 0 && f->sequence <= entity->sequence && !(asked && f->sequence == entity->sequence)) {
+        s->engine->count.stale++;
+        return NULL;
+    }
+    entity->sequence = f->sequence;
+    entity->since_us = s->engine->now_us;
+    put_text(&entity->state, state == NULL ? f->kind : state + 1);
+    put_text(&entity->intent, event_data_string(event, "intent"));
+    put_text(&entity->agent, agent == NULL ? f->source : agent);
+    put_text(&entity->boot_id, f->boot_id);
+    if (event_data_string(event, "hostname") != NULL)
+        put_text(&entity->hostname, event_data_string(event, "hostname"));
+    return entity;
+}
+
+/* Every open incident that waits in OPEN, again, in the order they were opened. */
+static void decide_all_waiting(Stage *s, bool of_agent, const char *agent)
+{
+    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
+        Incident *incident = l->data;
+
+        next = l->next;
+        if (incident->state == INCIDENT_OPEN && (!of_agent || g_strcmp0(incident->entity->agent, agent) == 0))
+            ladder_decide(s, incident);
+    }
+}
+
+static bool is_well(const Engine *engine, const Incident *incident, const char *kind)
+{
+    const Step *step = incident_step(engine, incident);
+    const char *well = healthy_state(kind);
+
+    if (step != NULL && strcmp(step->action, ACTION_NOTIFY) != 0)
+        well = step->healed_state;
+    return g_strcmp0(incident->entity->state, well) == 0;
+}
+
+/* Failed, or stopped though nobody said so: what a step was to mend is there again. */
+static bool is_ill(const EntityState *entity)
+{
+    return strcmp(entity->state, "failed") == 0 || strcmp(entity->state, "lost") == 0 || strcmp(entity->state, "fault") == 0 ||
+           (strcmp(entity->state, "stopped") == 0 && g_strcmp0(entity->intent, "none") == 0);
+}
+
+static void incident_seen_well(Stage *s, Incident *incident)
+{
+    if (incident->state == INCIDENT_OPEN && incident->attempts == 0) {
+        incident_close(s, incident, INCIDENT_RESOLVED, "well again before anything was done");
+        return;
+    }
+    if (incident->state == INCIDENT_OPEN || incident->state == INCIDENT_ACTING)
+        ladder_verify(s, incident);
+    ladder_seen_well(s, incident);
+}
+
+static void incident_seen_otherwise(Stage *s, Incident *incident)
+{
+    bool ill = is_ill(incident->entity);
+
+    switch (incident->state) {
+    case INCIDENT_OPEN:
+        ladder_decide(s, incident);
+        break;
+    case INCIDENT_VERIFYING:
+        if (ill)
+            ladder_attempt_failed(s, incident, "it failed again");
+        else if (incident->healed_since_us != 0)
+            ladder_verify_again(s, incident);
+        break;
+    case INCIDENT_NEEDS_HUMAN:
+        incident->healed_since_us = 0;
+        incident->due_us = NEVER_US;
+        break;
+    default: /* ACTING: the answer or its deadline decides */
+        break;
+    }
+}
+
+static void incident_event(Stage *s, Incident *incident, EntityState *entity, const Event *event)
+{
+    const char *kind = event_fields(event)->kind, *boot_id = event_fields(event)->boot_id;
+
+    if (is_well(s->engine, incident, kind)) {
+        incident_seen_well(s, incident);
+    } else if (intent_is_wanted(entity->intent) && (is_ill(entity) || g_str_has_prefix(entity->state, "stop"))) {
+        g_autofree char *why = g_strdup_printf("%s because of %s: it is not ours to start", entity->state, entity->intent);
+        incident_close(s, incident, INCIDENT_STOOD_DOWN, why);
+    } else if (is_ill(entity) && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
+        incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
+        rules_match(s, entity, event);
+    } else {
+        incident_seen_otherwise(s, incident);
+    }
+}
+
+static void observer_event(Stage *s, const Event *event)
+{
+    bool fault = strcmp(event_fields(event)->kind, "observer.fault") == 0;
+
+    if (fault == s->engine->observer_fault)
+        return;
+    s->engine->observer_fault = fault;
+    put_record(s, fault ? "hold" : "hold.released", NULL, event_fields(event)->entity, json_incref(event_fields(event)->data),
+               fault ? "too many are gone at once: the observer is ill, nothing is begun" : "the observer is well again");
+    if (fault)
+        put_notice(s, "hold", "log", NULL, "the observer is ill: nothing is begun until it is well");
+    else
+        decide_all_waiting(s, false, NULL);
+}
+
+static void command_failed(Stage *s, Incident *incident, const char *error, const char *text);
+
+/* What the plugin says about a command that never reached its agent. */
+static void command_event(Stage *s, const Event *event)
+{
+    const char *id = event_data_string(event, "command"), *kind = event_fields(event)->kind;
+    Incident *incident = id == NULL ? NULL : g_hash_table_lookup(s->engine->commands, id);
+
+    if (incident != NULL && incident->state == INCIDENT_ACTING && strcmp(kind, "command.done") != 0)
+        command_failed(s, incident, event_data_string(event, "error"), event_data_string(event, "text"));
+}
+
+static void step_event(Stage *s, const Event *event, bool asked)
+{
+    const char *kind = event_fields(event)->kind;
+
+    s->engine->count.events++;
+    if (!asked && !event_is_new(s, event_fields(event))) {
+        s->engine->count.duplicates++;
+        return;
+    }
+    if (g_str_has_prefix(kind, "command.")) {
+        command_event(s, event);
+        return;
+    }
+    EntityState *entity = entity_update(s, event, asked);
+    if (entity == NULL)
+        return;
+    if (g_str_has_prefix(kind, "observer."))
+        observer_event(s, event);
+    if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
+        decide_all_waiting(s, true, strchr(entity->path, '/') + 1);
+    if (entity->incident != NULL)
+        incident_event(s, entity->incident, entity, event);
+    else
+        rules_match(s, entity, event);
+}
+
+static void command_done(Stage *s, Incident *incident, const Result *result)
+{
+    const char *state = json_string_or(result->values, "state", NULL);
+    const Step *step = incident_step(s->engine, incident);
+
+    if (incident->state == INCIDENT_ACTING)
+        ladder_verify(s, incident);
+    if (state == NULL || step == NULL)
+        return;
+    if (strcmp(state, step->healed_state) == 0) {
+        ladder_seen_well(s, incident);
+    } else if (strcmp(state, "failed") == 0 && incident->healed_since_us == 0) {
+        ladder_attempt_failed(s, incident, "the agent did it, and it failed again");
+    }
+}
+
+static void command_failed(Stage *s, Incident *incident, const char *error, const char *text)
+{
+    static const char *const hopeless[] = { COMMAND_ERROR_UNKNOWN, COMMAND_ERROR_ARGUMENT, COMMAND_ERROR_NOT_FOUND, NULL };
+    g_autofree char *why = g_strdup_printf("%s%s%s", error == NULL ? "failed" : error, text == NULL ? "" : ": ", text == NULL ? "" : text);
+
+    if (g_strcmp0(error, COMMAND_ERROR_STALE_EPOCH) == 0) { /* it did not run; it leaves again when we are the acting engine again */
+        s->engine->epoch = 0;
+        put_notice(s, "not-acting", "log", incident, "another engine acts: this one stands by");
+    } else if (error != NULL && g_strv_contains(hopeless, error)) {
+        ladder_skip_step(s, incident, why);
+    } else {
+        ladder_attempt_failed(s, incident, why);
+    }
+}
+
+static void step_result(Stage *s, const Result *result)
+{
+    Incident *incident = g_hash_table_lookup(s->engine->commands, result->command_id);
+
+    if (incident == NULL) {
+        put_record(s, "result.late", NULL, NULL, json_pack("{s:s, s:s}", "command", result->command_id, "state",
+                                                           result_state_name(result->state)),
+                   "nobody waits for the answer to %s", result->command_id);
+        return;
+    }
+    put_record(s, "result", incident, NULL,
+               json_pack("{s:s, s:s, s:s*, s:s*, s:O*}", "command", result->command_id, "state", result_state_name(result->state), "error",
+                         result->error, "text", result->text, "values", result->values),
+               "%s answered %s%s%s", incident->command->action, result_state_name(result->state), result->error == NULL ? "" : ": ",
+               result->error == NULL ? "" : result->error);
+    if (result->state == RESULT_PROGRESS || incident->answered)
+        return;
+    /* A duplicate ran before and its result is forgotten: whether it helped is for the state to say. */
+    if (result->state == RESULT_DONE || g_strcmp0(result->error, COMMAND_ERROR_DUPLICATE) == 0) {
+        incident->answered = true;
+        command_done(s, incident, result);
+    } else if (incident->state == INCIDENT_ACTING) {
+        command_failed(s, incident, result->error, result->text);
+    }
+}
+
+static void step_timer(Stage *s)
+{
+    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
+        Incident *incident = l->data;
+
+        next = l->next;
+        if (incident->due_us <= s->engine->now_us)
+            ladder_due(s, incident);
+    }
+}
+
+static void step_acting(Stage *s, uint64_t epoch)
+{
+    Engine *engine = s->engine;
+
+    if (epoch == engine->epoch)
+        return;
+    engine->epoch = epoch;
+    put_record(s, "acting", NULL, NULL, json_pack("{s:I}", "epoch", (json_int_t) epoch), epoch == 0 ? "this engine does not act"
+                                                                                                   : "this engine acts");
+    if (epoch == 0)
+        return;
+    for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
+        Incident *incident = l->data;
+
+        if (incident->state == INCIDENT_ACTING && !incident->answered) {
+            incident->command->epoch = epoch;
+            put_command(s, incident, true);
+        }
+    }
+    decide_all_waiting(s, false, NULL);
+}
+
+/* Whatever fell due while nobody looked waits until what is queued has been heard. */
+static void step_start(Stage *s)
+{
+    Engine *engine = s->engine;
+
+    engine->epoch = 0;
+    engine->guard_until_us = engine->now_us + engine->policy->startup_guard_us;
+    for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
+        Incident *incident = l->data;
+
+        if (incident->due_us < engine->guard_until_us)
+            incident->due_us = engine->guard_until_us;
+    }
+    put_record(s, "start", NULL, NULL, json_pack("{s:I, s:i}", "guard_us", (json_int_t) engine->policy->startup_guard_us, "open",
+                                                 (int) engine->incidents.length),
+               "the engine starts, %u incidents are open", engine->incidents.length);
+}
+
+static void step_policy(Stage *s, Policy *policy)
+{
+    Policy *old = s->engine->policy;
+
+    s->engine->policy = policy_ref(policy);
+    policy_unref(old);
+    put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
+               policy->name);
+    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
+        Incident *incident = l->data;
+
+        next = l->next;
+        if (policy_rule(policy, incident->rule) == NULL)
+            incident_close(s, incident, INCIDENT_SUPERSEDED, "the policy has its rule no more");
+        else if (incident->state == INCIDENT_OPEN)
+            ladder_decide(s, incident);
+    }
+}
+
+static void operator_on_incident(Stage *s, const EngineInput *input)
+{
+    EntityState *entity = input->target == NULL ? NULL : entity_find(s->engine, input->target);
+    Incident *incident = entity == NULL ? NULL : entity->incident;
+
+    if (incident == NULL) {
+        put_record(s, "operator.refused", NULL, input->target, NULL, "%s: no incident is open there", input->verb);
+    } else if (strcmp(input->verb, "close") == 0) {
+        incident_close(s, incident, INCIDENT_STOOD_DOWN, "closed by an operator");
+    } else if (incident->state == INCIDENT_NEEDS_HUMAN || incident->state == INCIDENT_OPEN) {
+        if (incident->state == INCIDENT_NEEDS_HUMAN)
+            incident_move(incident, INCIDENT_OPEN);
+        ladder_restart(incident);
+        ladder_decide(s, incident);
+    }
+}
+
+static void step_operator(Stage *s, const EngineInput *input)
+{
+    bool pause = g_strcmp0(input->verb, "pause") == 0, resume = g_strcmp0(input->verb, "resume") == 0;
+
+    put_record(s, "operator", NULL, input->target, json_pack("{s:s*, s:s*}", "verb", input->verb, "who", input->who), "%s asks: %s",
+               input->who == NULL ? "an operator" : input->who, input->verb == NULL ? "nothing" : input->verb);
+    if (pause || resume) {
+        s->engine->paused = pause;
+        if (resume)
+            decide_all_waiting(s, false, NULL);
+    } else if (g_strcmp0(input->verb, "retry") == 0 || g_strcmp0(input->verb, "close") == 0) {
+        operator_on_incident(s, input);
+    } else {
+        put_record(s, "operator.refused", NULL, input->target, NULL, "pause, resume, retry or close is wanted");
+    }
+}
+
+void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, EngineOutputs *outputs)
+{
+    Stage s = { engine, outputs };
+    guint before = outputs->len;
+
+    engine->now_us = MAX(engine->now_us, now_us);
+    switch (input->kind) {
+    case INPUT_START:    step_start(&s);                         break;
+    case INPUT_EVENT:    step_event(&s, input->event, false);    break;
+    case INPUT_ENTITY:   step_event(&s, input->event, true);     break;
+    case INPUT_RESULT:   step_result(&s, input->result);         break;
+    case INPUT_TIMER:    step_timer(&s);                         break;
+    case INPUT_ACTING:   step_acting(&s, input->epoch);          break;
+    case INPUT_POLICY:   step_policy(&s, input->policy);         break;
+    case INPUT_OPERATOR: step_operator(&s, input);               break;
+    case INPUT_N:        break;
+    }
+    /* Most events change nothing; the due times are looked through only when something was said, or an incident touched in silence. */
+    if (outputs->len > before || input->kind != INPUT_EVENT || engine->timer_us != NEVER_US)
+        put_timer(&s);
+}

@@ -1,0 +1,83 @@
+/* Between the files of the engine only. */
+#ifndef MEND_POLICY_ENGINE_PRIVATE_H
+#define MEND_POLICY_ENGINE_PRIVATE_H
+
+#include "consumers/policy/engine/engine.h"
+
+#define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
+#define ENTITIES_MAX (1u << 20)
+
+typedef struct Seen {
+    uint64_t sequence, id_hash;    /* sequence 0: empty */
+} Seen;
+
+/* Attempts of one step of one rule on one entity, over all its incidents. */
+typedef struct Window {
+    char *rule;
+    unsigned step;
+    int64_t ended_us;              /* of the last attempt */
+    GArray *at_us;                 /* of int64_t, oldest first */
+} Window;
+
+struct EntityState {
+    char *path, *state, *intent, *agent, *hostname, *boot_id; /* all but path and state may be NULL */
+    uint64_t sequence;
+    int64_t since_us;
+    Incident *incident;            /* the open one */
+    GPtrArray *windows;            /* of Window; NULL: none yet */
+};
+
+struct Engine {
+    Policy *policy;
+    GHashTable *entities;          /* path -> EntityState, owned */
+    GHashTable *commands;          /* id of a command in flight -> Incident, borrowed */
+    GQueue incidents;              /* of Incident, owned, in the order of number */
+    uint64_t epoch;                /* 0: not acting */
+    int64_t now_us, guard_until_us, timer_us;
+    bool observer_fault, paused;
+    uint64_t next_number, sequence_high;
+    Seen seen[SEEN_N];
+    struct {
+        uint64_t events, duplicates, stale, commands, healed, needs_human;
+    } count;
+};
+
+/* The world an output is appended to. */
+typedef struct Stage {
+    Engine *engine;
+    EngineOutputs *outputs;
+} Stage;
+
+/* output.c */
+/* @data (transfer full) may be NULL; @incident may be NULL. */
+void put_record(Stage *s, const char *kind, const Incident *incident, const char *entity, json_t *data, const char *format, ...)
+    G_GNUC_PRINTF(6, 7);
+void put_notice(Stage *s, const char *kind, const char *to, const Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
+void put_command(Stage *s, const Incident *incident, bool again);
+void put_timer(Stage *s);
+
+/* entity.c */
+EntityState *entity_find(Engine *engine, const char *path);
+EntityState *entity_ensure(Engine *engine, const char *path); /* NULL: ENTITIES_MAX */
+void entity_free_state(EntityState *entity);
+Window *entity_window(EntityState *entity, const char *rule, unsigned step);
+void window_free(Window *window);
+bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
+
+/* ladder.c: what to do next about an incident */
+void ladder_decide(Stage *s, Incident *incident);           /* OPEN: act, wait, or give up */
+void ladder_attempt_failed(Stage *s, Incident *incident, const char *why);
+void ladder_skip_step(Stage *s, Incident *incident, const char *why);
+void ladder_verify(Stage *s, Incident *incident);           /* ACTING or OPEN -> VERIFYING */
+void ladder_verify_again(Stage *s, Incident *incident);     /* VERIFYING: no longer well, though not failed */
+void ladder_seen_well(Stage *s, Incident *incident);        /* VERIFYING, NEEDS_HUMAN: the healed state is there */
+void ladder_due(Stage *s, Incident *incident);              /* its time has come */
+void ladder_restart(Incident *incident);
+void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values);
+void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why);
+const Step *incident_step(const Engine *engine, const Incident *incident); /* NULL: rule gone or ladder at its end */
+
+/* match.c: which rule an event concerns */
+void rules_match(Stage *s, EntityState *entity, const Event *event);
+
+#endif

@@ -1,0 +1,148 @@
+/*                    +--------- attempt failed ---------+
+ *                    v                                  |
+ *   event ──▶ OPEN ─────▶ ACTING ─────▶ VERIFYING ─────▶ HEALED
+ *              | ^           |               |
+ *              | +-- failed -+               |
+ *              |                             |
+ *              +─── ladder used up ──▶ NEEDS_HUMAN ──▶ RESOLVED
+ *
+ * From every open state: STOOD_DOWN (somebody wants it stopped), SUPERSEDED (a failure of a later boot, the rule is gone).
+ * OPEN waits for back-off, guard, holds; ACTING for the answer or its deadline; VERIFYING for the state to come and to last;
+ * NEEDS_HUMAN for the state to come back. Only OPEN and NEEDS_HUMAN can end without us: RESOLVED. */
+#include "consumers/policy/engine/incident.h"
+
+#include "lib/base/json.h"
+
+#include <string.h>
+
+#define TO(s) (1u << INCIDENT_##s)
+static const struct {
+    const char *name;
+    uint32_t to;
+} incident_states[] = {
+    [INCIDENT_OPEN]        = { "open", TO(ACTING) | TO(VERIFYING) | TO(NEEDS_HUMAN) | TO(RESOLVED) | TO(STOOD_DOWN) | TO(SUPERSEDED) },
+    [INCIDENT_ACTING]      = { "acting", TO(OPEN) | TO(VERIFYING) | TO(RESOLVED) | TO(STOOD_DOWN) | TO(SUPERSEDED) },
+    [INCIDENT_VERIFYING]   = { "verifying", TO(OPEN) | TO(HEALED) | TO(RESOLVED) | TO(STOOD_DOWN) | TO(SUPERSEDED) },
+    [INCIDENT_NEEDS_HUMAN] = { "needs-human", TO(OPEN) | TO(RESOLVED) | TO(STOOD_DOWN) | TO(SUPERSEDED) },
+    [INCIDENT_HEALED]      = { "healed", 0 },
+    [INCIDENT_RESOLVED]    = { "resolved", 0 },
+    [INCIDENT_STOOD_DOWN]  = { "stood-down", 0 },
+    [INCIDENT_SUPERSEDED]  = { "superseded", 0 },
+};
+#undef TO
+G_STATIC_ASSERT(G_N_ELEMENTS(incident_states) == INCIDENT_STATE_N);
+
+static const char *const wait_texts[] = {
+    [WAIT_NONE] = "nothing",
+    [WAIT_BACKOFF] = "its back-off to pass",
+    [WAIT_GUARD] = "the start-up guard to pass",
+    [WAIT_NOT_ACTING] = "this engine to be the acting one",
+    [WAIT_OBSERVER] = "the observer to be well again",
+    [WAIT_PAUSED] = "an operator to resume the engine",
+    [WAIT_AGENT] = "its agent, which is gone, to come back",
+    [WAIT_UNKNOWN] = "its state, which is unknown, to be known",
+    [WAIT_OBSERVE_ONLY] = "somebody else to act: the rule only observes",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(wait_texts) == WAIT_N);
+
+const char *incident_state_name(IncidentState state)
+{
+    return incident_states[state].name;
+}
+
+const char *incident_wait_text(IncidentWait wait)
+{
+    return wait_texts[wait];
+}
+
+bool incident_is_closed(const Incident *incident)
+{
+    return incident_states[incident->state].to == 0;
+}
+
+bool incident_can_move(IncidentState from, IncidentState to)
+{
+    return (incident_states[from].to & (1u << to)) != 0;
+}
+
+void incident_move(Incident *incident, IncidentState to)
+{
+    g_assert(incident_can_move(incident->state, to));
+    incident->state = to;
+    incident->wait = WAIT_NONE;
+    g_assert(to != INCIDENT_ACTING || incident->command != NULL);
+}
+
+void incident_free(Incident *incident)
+{
+    if (incident == NULL)
+        return;
+    g_free(incident->id);
+    g_free(incident->event_id);
+    g_free(incident->rule);
+    g_free(incident->boot_id);
+    command_free(incident->command);
+    g_free(incident);
+}
+
+json_t *incident_to_json(const Incident *i, const char *entity)
+{
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:i, s:i, s:i, s:i}", "id", i->id, "event", i->event_id, "rule", i->rule,
+                             "entity", entity, "number", (json_int_t) i->number, "state", incident_state_name(i->state), "wait",
+                             (int) i->wait, "step", (int) i->step, "step_attempts", (int) i->step_attempts, "attempts",
+                             (int) i->attempts);
+
+    json_object_set_new(json, "opened_us", json_integer(i->opened_us));
+    json_object_set_new(json, "due_us", json_integer(i->due_us));
+    json_object_set_new(json, "wait_since_us", json_integer(i->wait_since_us));
+    json_object_set_new(json, "healed_since_us", json_integer(i->healed_since_us));
+    json_object_set_new(json, "answered", json_boolean(i->answered));
+    if (i->boot_id != NULL)
+        json_object_set_new(json, "boot_id", json_string(i->boot_id));
+    if (i->command != NULL)
+        json_object_set_new(json, "command", command_to_json(i->command));
+    return json;
+}
+
+static bool state_parse(const char *text, IncidentState *ret)
+{
+    for (size_t k = 0; k < INCIDENT_STATE_N; k++)
+        if (strcmp(incident_states[k].name, text) == 0) {
+            *ret = (IncidentState) k;
+            return true;
+        }
+    return false;
+}
+
+Incident *incident_from_json(const json_t *json, GError **error)
+{
+    g_autoptr(Incident) i = g_new0(Incident, 1);
+    const char *id, *event, *rule, *state;
+    const json_t *command = json_object_get(json, "command");
+    int64_t wait = json_int_or(json, "wait", 0);
+
+    if (!json_get_string(json, "id", &id, error) || !json_get_string(json, "event", &event, error) ||
+        !json_get_string(json, "rule", &rule, error) || !json_get_string(json, "state", &state, error))
+        return NULL;
+    if (!state_parse(state, &i->state) || wait < 0 || wait >= WAIT_N) {
+        g_set_error(error, JSON_ERROR, JSON_ERROR_TYPE, "an incident cannot be \"%s\"", state);
+        return NULL;
+    }
+    i->id = g_strdup(id);
+    i->event_id = g_strdup(event);
+    i->rule = g_strdup(rule);
+    i->boot_id = g_strdup(json_string_or(json, "boot_id", NULL));
+    i->wait = (IncidentWait) wait;
+    i->number = (uint64_t) json_int_or(json, "number", 0);
+    i->step = (unsigned) json_int_or(json, "step", 0);
+    i->step_attempts = (unsigned) json_int_or(json, "step_attempts", 0);
+    i->attempts = (unsigned) json_int_or(json, "attempts", 0);
+    i->opened_us = json_int_or(json, "opened_us", 0);
+    i->due_us = json_int_or(json, "due_us", NEVER_US);
+    i->wait_since_us = json_int_or(json, "wait_since_us", 0);
+    i->healed_since_us = json_int_or(json, "healed_since_us", 0);
+    i->answered = json_bool_or(json, "answered", false);
+    if (command != NULL && (i->command = command_from_json(command, error)) == NULL)
+        return NULL;
+    return g_steal_pointer(&i);
+}

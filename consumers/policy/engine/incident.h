@@ -1,0 +1,57 @@
+/* An incident: the life of one failure of one entity. Plain data with a state that only incident_move() writes. */
+#ifndef MEND_POLICY_INCIDENT_H
+#define MEND_POLICY_INCIDENT_H
+
+#include "lib/model/command.h"
+
+typedef enum {
+    INCIDENT_OPEN,        /* waits for its next attempt: see IncidentWait */
+    INCIDENT_ACTING,      /* a command is out */
+    INCIDENT_VERIFYING,   /* the command is answered, or the entity looks well: has it helped, and does it last? */
+    INCIDENT_NEEDS_HUMAN, /* the ladder is used up; waits for somebody to bring the entity back */
+    INCIDENT_HEALED,      /* closed: what we did helped */
+    INCIDENT_RESOLVED,    /* closed: well again without us, by itself or by a human */
+    INCIDENT_STOOD_DOWN,  /* closed: somebody wants it stopped */
+    INCIDENT_SUPERSEDED,  /* closed: its failure belongs to an earlier boot, or its rule is gone */
+    INCIDENT_STATE_N
+} IncidentState;
+
+typedef enum {
+    WAIT_NONE, WAIT_BACKOFF, WAIT_GUARD, WAIT_NOT_ACTING, WAIT_OBSERVER, WAIT_PAUSED, WAIT_AGENT, WAIT_UNKNOWN, WAIT_OBSERVE_ONLY,
+    WAIT_N
+} IncidentWait;
+
+#define NEVER_US INT64_MAX
+
+typedef struct EntityState EntityState;
+
+typedef struct Incident {
+    char *id, *event_id, *rule, *boot_id;
+    EntityState *entity;       /* borrowed: entities outlive their incidents */
+    uint64_t number;           /* order of opening */
+    IncidentState state;
+    IncidentWait wait;
+    unsigned step;             /* of the ladder, from 0 */
+    unsigned step_attempts;    /* made in this step by this incident */
+    unsigned attempts;         /* made in all */
+    int64_t opened_us, due_us; /* due: NEVER_US when only an input can go on */
+    int64_t wait_since_us;     /* of WAIT_AGENT and WAIT_UNKNOWN, which are capped; 0: not waiting */
+    int64_t healed_since_us;   /* 0: not seen well */
+    bool answered;
+    Command *command;          /* the last one; NULL before the first */
+} Incident;
+
+const char *incident_state_name(IncidentState state);
+const char *incident_wait_text(IncidentWait wait); /* for people: "its agent is gone" */
+bool incident_is_closed(const Incident *incident);
+bool incident_can_move(IncidentState from, IncidentState to);
+/* An illegal move is a bug of ours, never an input's. */
+void incident_move(Incident *incident, IncidentState to);
+void incident_free(Incident *incident);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incident, incident_free)
+
+/* Without the entity, which is named. (transfer full) */
+json_t *incident_to_json(const Incident *incident, const char *entity);
+Incident *incident_from_json(const json_t *json, GError **error); /* ->entity is NULL */
+
+#endif

@@ -1,0 +1,328 @@
+/* What to do next about an incident.
+ *
+ * A ladder always ends. Each step may act `attempts` times within one incident, and `attempts` times in any window of `within` over
+ * all incidents of the entity (so a service that heals and dies again climbs too); then the next step; after the last a human is
+ * told, by a notice, and nothing more is tried. An unanswered command is a failed attempt, for a dead agent never reports.
+ *
+ * Reasons to wait come before acting and cost no attempt: not the acting engine, start-up guard, ill observer, paused, the agent
+ * gone, the state unknown. The last two are capped by the policy's hold_max, after which a human is told. */
+#include "consumers/policy/engine/engine_private.h"
+
+#include "consumers/policy/engine/id.h"
+#include "lib/base/json.h"
+#include "lib/model/entity.h"
+
+#include <string.h>
+
+#define ANSWER_GRACE_US US_PER_S /* a result may be on its way when the deadline passes */
+
+const Step *incident_step(const Engine *engine, const Incident *incident)
+{
+    const Rule *rule = policy_rule(engine->policy, incident->rule);
+
+    return rule == NULL || incident->step >= rule->ladder->len ? NULL : rule->ladder->pdata[incident->step];
+}
+
+static void command_forget(Stage *s, Incident *incident)
+{
+    if (incident->command != NULL)
+        g_hash_table_remove(s->engine->commands, incident->command->id);
+}
+
+void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values)
+{
+    Engine *engine = s->engine;
+    Incident *incident = g_new0(Incident, 1);
+    char id[UUID_TEXT_SIZE];
+
+    id_derive(id, "incident", event_fields(event)->id, entity->path, NULL);
+    incident->id = g_strdup(id);
+    incident->event_id = g_strdup(event_fields(event)->id);
+    incident->rule = g_strdup(rule->name);
+    incident->boot_id = g_strdup(event_fields(event)->boot_id);
+    incident->entity = entity;
+    incident->number = engine->next_number++;
+    incident->opened_us = engine->now_us;
+    incident->due_us = NEVER_US;
+    entity->incident = incident;
+    g_queue_push_tail(&engine->incidents, incident);
+    put_record(s, "incident.open", incident, NULL,
+               json_pack("{s:s, s:s, s:s*, s:o}", "event", incident->event_id, "rule", rule->name, "where",
+                         rule->where == NULL ? NULL : condition_text(rule->where), "values", values),
+               "%s is %s: rule %s applies", entity->path, entity->state, rule->name);
+    ladder_decide(s, incident);
+}
+
+void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why)
+{
+    Engine *engine = s->engine;
+
+    command_forget(s, incident);
+    incident_move(incident, how);
+    engine->count.healed += how == INCIDENT_HEALED;
+    put_record(s, "incident.closed", incident, NULL,
+               json_pack("{s:s, s:i, s:I}", "state", incident_state_name(how), "attempts", (int) incident->attempts, "lasted_us",
+                         (json_int_t) (engine->now_us - incident->opened_us)),
+               "%s: %s", incident_state_name(how), why);
+    incident->entity->incident = NULL;
+    g_queue_remove(&engine->incidents, incident);
+    incident_free(incident);
+}
+
+static void needs_human(Stage *s, Incident *incident, const char *to, const char *why)
+{
+    incident_move(incident, INCIDENT_NEEDS_HUMAN);
+    incident->due_us = NEVER_US;
+    incident->healed_since_us = 0;
+    s->engine->count.needs_human++;
+    put_record(s, "incident.needs-human", incident, NULL, json_pack("{s:i}", "attempts", (int) incident->attempts), "%s", why);
+    put_notice(s, "needs-human", to, incident, "%s is %s and needs a human: %s", incident->entity->path, incident->entity->state, why);
+}
+
+/* Whom the ladder tells in the end; who gives up earlier tells them too. */
+static const char *last_target(const Rule *rule)
+{
+    const Step *last = rule == NULL || rule->ladder->len == 0 ? NULL : rule->ladder->pdata[rule->ladder->len - 1];
+
+    return last == NULL || last->to == NULL ? "log" : last->to;
+}
+
+/* Attempts of the step that count: those of this incident, or those in the window when they are more. */
+static unsigned attempts_made(const Engine *engine, const Incident *incident, const Step *step, Window *window)
+{
+    while (window->at_us->len > 0 && g_array_index(window->at_us, int64_t, 0) <= engine->now_us - step->within_us)
+        g_array_remove_index(window->at_us, 0);
+    return MAX(window->at_us->len, incident->step_attempts);
+}
+
+static int64_t backoff_us(const Step *step, unsigned made)
+{
+    double delay_us = (double) step->backoff_first_us;
+
+    for (unsigned i = 1; i < made && delay_us < (double) step->backoff_max_us; i++)
+        delay_us *= step->backoff_factor;
+    return made == 0 ? 0 : (int64_t) MIN(delay_us, (double) step->backoff_max_us);
+}
+
+static bool agent_is_gone(Engine *engine, const EntityState *entity)
+{
+    if (entity->agent == NULL)
+        return false;
+    g_autofree char *path = g_strdup_printf("agent/%s", entity->agent);
+    const EntityState *agent = entity_find(engine, path);
+
+    return agent != NULL && (strcmp(agent->state, "lost") == 0 || strcmp(agent->state, "closed") == 0);
+}
+
+static IncidentWait reason_to_wait(Engine *engine, const Incident *incident, const Rule *rule)
+{
+    if (rule->observe_only)
+        return WAIT_OBSERVE_ONLY;
+    if (engine->paused)
+        return WAIT_PAUSED;
+    if (engine->observer_fault)
+        return WAIT_OBSERVER;
+    if (engine->epoch == 0)
+        return WAIT_NOT_ACTING;
+    if (engine->now_us < engine->guard_until_us)
+        return WAIT_GUARD;
+    if (strcmp(incident->entity->state, "unknown") == 0)
+        return WAIT_UNKNOWN;
+    return agent_is_gone(engine, incident->entity) ? WAIT_AGENT : WAIT_NONE;
+}
+
+static void wait_for(Stage *s, Incident *incident, IncidentWait wait, int64_t due_us, const Step *step)
+{
+    bool capped = wait == WAIT_AGENT || wait == WAIT_UNKNOWN;
+
+    if (!capped)
+        incident->wait_since_us = 0;
+    else if (incident->wait_since_us == 0)
+        incident->wait_since_us = s->engine->now_us;
+    incident->due_us = capped ? incident->wait_since_us + s->engine->policy->hold_max_us : due_us;
+    if (incident->wait == wait)
+        return;
+    incident->wait = wait;
+    put_record(s, "incident.waits", incident, NULL, json_pack("{s:s, s:I}", "would", step->action, "until_us", (json_int_t) incident->due_us),
+               "%s waits for %s", step->action, incident_wait_text(wait));
+}
+
+static void command_issue(Stage *s, Incident *incident, const Step *step, Window *window)
+{
+    Engine *engine = s->engine;
+    g_autoptr(Entity) entity = entity_parse(incident->entity->path, NULL);
+    g_autofree char *number = g_strdup_printf("%u", ++incident->attempts), *rung = g_strdup_printf("%u", incident->step);
+    char id[UUID_TEXT_SIZE];
+    Command *command = g_new0(Command, 1);
+
+    id_derive(id, "command", incident->id, rung, number, NULL);
+    incident->step_attempts++;
+    g_array_append_val(window->at_us, engine->now_us);
+    window->ended_us = engine->now_us;
+    command->id = g_strdup(id);
+    command->incident = g_strdup(incident->id);
+    command->entity = g_strdup(incident->entity->path);
+    command->action = g_strdup(step->action);
+    command->agent = g_strdup(incident->entity->agent);
+    command->epoch = engine->epoch;
+    command->deadline_ms = (engine->now_us + step->timeout_us) / US_PER_MS;
+    command->arguments = json_pack("{s:s, s:I}", "name", entity->name == NULL ? entity->id : entity->name, "timeout_ms",
+                                   (json_int_t) (step->timeout_us / US_PER_MS));
+    command_forget(s, incident);
+    command_free(incident->command);
+    incident->command = command;
+    incident->answered = false;
+    incident->healed_since_us = incident->wait_since_us = 0;
+    incident->due_us = engine->now_us + step->timeout_us + ANSWER_GRACE_US;
+    incident_move(incident, INCIDENT_ACTING);
+    g_hash_table_insert(engine->commands, command->id, incident);
+    engine->count.commands++;
+    put_command(s, incident, false);
+}
+
+/* The step may act now, or says why not. */
+static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step *step, Window *window, unsigned made)
+{
+    Engine *engine = s->engine;
+    IncidentWait wait = reason_to_wait(engine, incident, rule);
+    int64_t due_us = window->ended_us + backoff_us(step, made);
+
+    if ((wait == WAIT_AGENT || wait == WAIT_UNKNOWN) && incident->wait_since_us != 0 &&
+        engine->now_us >= incident->wait_since_us + engine->policy->hold_max_us) {
+        g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(wait));
+        needs_human(s, incident, last_target(rule), why);
+    } else if (wait != WAIT_NONE) {
+        wait_for(s, incident, wait, wait == WAIT_GUARD ? engine->guard_until_us : NEVER_US, step);
+    } else if (engine->now_us < due_us) {
+        wait_for(s, incident, WAIT_BACKOFF, due_us, step);
+    } else {
+        command_issue(s, incident, step, window);
+    }
+}
+
+static void step_next(Incident *incident)
+{
+    incident->step++;
+    incident->step_attempts = 0;
+}
+
+void ladder_decide(Stage *s, Incident *incident)
+{
+    const Rule *rule = policy_rule(s->engine->policy, incident->rule);
+
+    for (;; step_next(incident)) {
+        if (rule == NULL || incident->step >= rule->ladder->len) {
+            needs_human(s, incident, "log", "the ladder is used up");
+            return;
+        }
+        const Step *step = rule->ladder->pdata[incident->step];
+        if (strcmp(step->action, ACTION_NOTIFY) == 0) {
+            if (incident->step + 1 == rule->ladder->len) {
+                needs_human(s, incident, step->to, incident->attempts == 0 ? "nothing is left to try" : "the ladder is used up");
+                return;
+            }
+            put_notice(s, "step", step->to, incident, "%s is %s", incident->entity->path, incident->entity->state);
+            continue;
+        }
+        Window *window = entity_window(incident->entity, rule->name, incident->step);
+        unsigned made = attempts_made(s->engine, incident, step, window);
+        if (made < step->attempts) {
+            step_act(s, incident, rule, step, window, made);
+            return;
+        }
+        put_record(s, "step.used-up", incident, NULL,
+                   json_pack("{s:i, s:s, s:i, s:i, s:I}", "step", (int) incident->step + 1, "do", step->action, "made", (int) made,
+                             "attempts", (int) step->attempts, "within_us", (json_int_t) step->within_us),
+                   "%s was tried %u times of %u: next step", step->action, made, step->attempts);
+    }
+}
+
+void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
+{
+    command_forget(s, incident);
+    entity_window(incident->entity, incident->rule, incident->step)->ended_us = s->engine->now_us;
+    incident_move(incident, INCIDENT_OPEN);
+    incident->healed_since_us = 0;
+    incident->due_us = NEVER_US;
+    put_record(s, "attempt.failed", incident, NULL,
+               json_pack("{s:s*, s:i}", "command", incident->command == NULL ? NULL : incident->command->id, "attempt",
+                         (int) incident->attempts),
+               "attempt %u failed: %s", incident->attempts, why);
+    ladder_decide(s, incident);
+}
+
+void ladder_skip_step(Stage *s, Incident *incident, const char *why)
+{
+    command_forget(s, incident);
+    incident_move(incident, INCIDENT_OPEN);
+    incident->due_us = NEVER_US;
+    put_record(s, "step.skipped", incident, NULL, json_pack("{s:i}", "step", (int) incident->step + 1),
+               "trying again cannot help: %s", why);
+    step_next(incident);
+    ladder_decide(s, incident);
+}
+
+void ladder_verify(Stage *s, Incident *incident)
+{
+    const Step *step = incident_step(s->engine, incident);
+
+    incident_move(incident, INCIDENT_VERIFYING);
+    incident->healed_since_us = 0;
+    incident->due_us = s->engine->now_us + (step == NULL ? 0 : step->timeout_us);
+}
+
+void ladder_verify_again(Stage *s, Incident *incident)
+{
+    const Step *step = incident_step(s->engine, incident);
+
+    incident->healed_since_us = 0;
+    incident->due_us = s->engine->now_us + (step == NULL ? 0 : step->timeout_us);
+}
+
+static int64_t healed_for_us(const Engine *engine, const Incident *incident)
+{
+    const Step *step = incident_step(engine, incident);
+
+    return step == NULL ? 2 * US_PER_S : step->healed_for_us;
+}
+
+void ladder_seen_well(Stage *s, Incident *incident)
+{
+    if (incident->healed_since_us != 0)
+        return;
+    incident->healed_since_us = s->engine->now_us;
+    incident->due_us = s->engine->now_us + healed_for_us(s->engine, incident);
+    put_record(s, "seen-well", incident, NULL, NULL, "%s is seen well", incident->entity->path);
+    if (incident->due_us <= s->engine->now_us)
+        ladder_due(s, incident);
+}
+
+void ladder_due(Stage *s, Incident *incident)
+{
+    switch (incident->state) {
+    case INCIDENT_OPEN:
+        incident->due_us = NEVER_US;
+        ladder_decide(s, incident);
+        break;
+    case INCIDENT_ACTING:
+        ladder_attempt_failed(s, incident, "no answer before its deadline");
+        break;
+    case INCIDENT_VERIFYING:
+        if (incident->healed_since_us == 0)
+            ladder_attempt_failed(s, incident, "it did not become well in time");
+        else
+            incident_close(s, incident, INCIDENT_HEALED, "well again, and it lasted");
+        break;
+    default: /* NEEDS_HUMAN */
+        incident_close(s, incident, INCIDENT_RESOLVED, "somebody brought it back");
+        break;
+    }
+}
+
+void ladder_restart(Incident *incident)
+{
+    if (incident->entity->windows != NULL)
+        g_ptr_array_set_size(incident->entity->windows, 0);
+    incident->step = incident->step_attempts = 0;
+    incident->wait_since_us = 0;
+}
