@@ -39,7 +39,7 @@ typedef enum { AMQP_STATE_CONNECTING, AMQP_STATE_OPEN, AMQP_STATE_WAITING /* for
 typedef struct AmqpClientOptions {
     const char *url;
     const char *container_id;      /* NULL: a new UUID. No '/': qpidd splits reply addresses there */
-    const char *user, *password;   /* NULL user: ANONYMOUS (or EXTERNAL with a certificate) */
+    const char *user_name, *password; /* NULL user_name: ANONYMOUS (or EXTERNAL with a certificate) */
     const char *mechanisms;        /* allowed SASL mechanisms, space separated; NULL: what is safe on this stream */
     const char *ca_file, *cert_file, *key_file; /* PEM; ca_file NULL: system's */
     int64_t idle_timeout_us;       /* 0: 30 s */

@@ -30,6 +30,10 @@ class Unavailable(Exception):
     """Guests cannot run on this machine; the text says why."""
 
 
+class Failed(Exception):
+    """A command inside a guest did not end with 0."""
+
+
 def now_us():
     return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 
@@ -52,6 +56,25 @@ def skip_unless_available():
     except Unavailable as why:
         print('skipped: %s' % why)
         sys.exit(77)
+
+
+def cgroup_folders():
+    """Where this process stands in the hierarchies that systemd uses."""
+    own = {}
+    with open('/proc/self/cgroup') as lines:
+        for line in lines:
+            _, controllers, path = line.strip().split(':', 2)
+            own[controllers] = path
+    folders = []
+    with open('/proc/self/mountinfo') as lines:
+        for line in lines:
+            fields, _, rest = line.partition(' - ')
+            kind, point = rest.split()[0], fields.split()[4]
+            controllers = '' if kind == 'cgroup2' else 'name=systemd' if kind == 'cgroup' and 'name=systemd' in rest else None
+            if controllers in own and point.startswith('/sys/fs/cgroup'):
+                here = os.path.normpath(point + own[controllers])
+                folders.append(here if os.path.isdir(here) else point)
+    return folders
 
 
 class Rig:
@@ -86,7 +109,7 @@ class Rig:
         for guest in self.guests:
             guest.power_cut()
         for guest in self.guests:
-            guest.unmount()
+            guest.clean()
         subprocess.run(['umount', '-l', self.folder], capture_output=True)
         with contextlib.suppress(OSError):
             os.rmdir(self.folder)
@@ -136,6 +159,9 @@ class Guest:
         self.console = os.path.join(self.folder, 'console')
         self.nspawn = self.leader = None
         self.binds = []
+        # A control group of its own: systemd-nspawn puts its payload below where it stands, and two guests in one would count
+        # each other's processes among their services'.
+        self.cgroups = [os.path.join(folder, 'mend-rig-%d-%s' % (os.getpid(), name)) for folder in cgroup_folders()]
         for part in ('root', 'upper', 'work'):
             os.makedirs(os.path.join(self.folder, part))
         options = 'lowerdir=%s,upperdir=%s/upper,workdir=%s/work' % (rig.tree, self.folder, self.folder)
@@ -180,7 +206,10 @@ class Guest:
 
     def boot(self):
         """Starts the guest and waits until systemd calls itself up. Raises Unavailable with the console's end when it does not."""
-        command = ['systemd-nspawn', '-q', '-D', self.root, '--boot', '--register=no', '--keep-unit', '--hostname=' + self.name,
+        for cgroup in self.cgroups:
+            os.makedirs(cgroup, exist_ok=True)
+        enter = ''.join('echo $$ > %s/cgroup.procs; ' % cgroup for cgroup in self.cgroups)
+        command = ['sh', '-c', enter + 'exec "$0" "$@"', 'systemd-nspawn', '-q', '-D', self.root, '--boot', '--register=no', '--keep-unit', '--hostname=' + self.name,
                    '--uuid=' + self.id.replace('-', ''), '--resolv-conf=off', '--timezone=off', '--console=pipe'] + self.binds
         with open(self.console, 'ab') as console:
             self.nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True)
@@ -214,8 +243,13 @@ class Guest:
                 self.nspawn.wait()
             self.nspawn = None
 
-    def unmount(self):
+    def clean(self):
+        """After the power cut: what the guest leaves on this machine."""
         subprocess.run(['umount', '-l', self.root], capture_output=True)
+        for cgroup in self.cgroups:
+            for folder, _, _ in os.walk(cgroup, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
 
     def console_text(self):
         with contextlib.suppress(OSError):
@@ -227,8 +261,11 @@ class Guest:
 
     def run(self, *command, check=True, timeout=30, stdin=None):
         """Runs a command inside, all namespaces and the root of the guest."""
-        return subprocess.run(['nsenter', '-t', str(self.leader), '-a', '-r', '-w', '--', *command], check=check, timeout=timeout, text=True,
+        done = subprocess.run(['nsenter', '-t', str(self.leader), '-a', '-r', '-w', '--', *command], timeout=timeout, text=True,
                               stdin=stdin or subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if check and done.returncode != 0:
+            raise Failed('%s: %s said %d: %s' % (self.name, ' '.join(command), done.returncode, done.stdout[-2000:]))
+        return done
 
     def show(self, unit, *properties):
         """Properties of a unit as text: show('nginx', 'ActiveState') -> {'ActiveState': 'active'}."""

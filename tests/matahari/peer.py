@@ -4,6 +4,9 @@ What it does that others do not: its first bytes are the AMQP 0-10 header, and o
 fall back to 1.0; SASL ANONYMOUS carries "anonymous@host"; a refused link or a null address is fatal (NotFound); an AMQP close
 or end is not a reason to reconnect its links: the caller's thread ends (Deafened); a dropped TCP connection is (Lost).
 """
+import base64
+import hashlib
+import hmac
 import os
 import select
 import socket
@@ -14,7 +17,7 @@ from wire import U8, U16, U32, U64, Described, Message, Reader, Symbol, WireErro
 
 OPEN, BEGIN, ATTACH, FLOW, TRANSFER, DISPOSITION, DETACH, END, CLOSE = range(0x10, 0x19)
 NAMES = dict(zip(range(0x10, 0x19), 'open begin attach flow transfer disposition detach end close'.split()))
-SASL_MECHANISMS, SASL_INIT, SASL_OUTCOME = 0x40, 0x41, 0x44
+SASL_INIT, SASL_CHALLENGE, SASL_RESPONSE, SASL_OUTCOME = 0x41, 0x42, 0x43, 0x44
 ACCEPTED, REJECTED, RELEASED, MODIFIED = 0x24, 0x25, 0x26, 0x27
 HEADER_010, HEADER_SASL, HEADER_10 = b'AMQP\x01\x01\x00\x0a', b'AMQP\x03\x01\x00\x00', b'AMQP\x00\x01\x00\x00'
 DIRECT_FILTER, TOPIC_FILTER = 0x468C00000000, 0x468C00000001
@@ -108,14 +111,40 @@ class Connection:
         self.log('mechanisms', offered=[str(name) for name in offered])
         if self.user is None and 'EXTERNAL' in offered:
             raise Lost('picked EXTERNAL and had nothing to say')
-        if self.user is None:
-            chosen, response = 'ANONYMOUS', b'anonymous@' + socket.gethostname().encode()
-        else:
-            chosen, response = 'PLAIN', b'\0' + self.user.encode() + b'\0' + self.password.encode()
+        strongest = next((name for name in ('SCRAM-SHA-256', 'PLAIN') if name in offered), None)
+        chosen = 'ANONYMOUS' if self.user is None else strongest
         if chosen not in offered:
             raise Lost('no mechanism in common')
+        if chosen == 'SCRAM-SHA-256':
+            return self.scram()
+        response = b'anonymous@' + socket.gethostname().encode() if self.user is None else \
+            b'\0' + self.user.encode() + b'\0' + self.password.encode()
         self.frame(SASL_INIT, [Symbol(chosen), response], kind=1)
+        return self.outcome(*self.expect_frame())
+
+    def scram(self):
+        """RFC 5802 and 7677, as Cyrus SASL would."""
+        bare = b'n=%s,r=%s' % (self.user.encode(), uuid.uuid4().hex.encode())
+        self.frame(SASL_INIT, [Symbol('SCRAM-SHA-256'), b'n,,' + bare], kind=1)
         code, fields = self.expect_frame()
+        if code != SASL_CHALLENGE:
+            return self.outcome(code, fields)
+        first = fields[0]
+        said = dict(part.split(b'=', 1) for part in first.split(b','))
+        salted = hashlib.pbkdf2_hmac('sha256', self.password.encode(), base64.b64decode(said[b's']), int(said[b'i']))
+        key = hmac.digest(salted, b'Client Key', 'sha256')
+        final = b'c=biws,r=' + said[b'r']
+        signature = hmac.digest(hashlib.sha256(key).digest(), b','.join((bare, first, final)), 'sha256')
+        proof = bytes(one ^ other for one, other in zip(key, signature))
+        self.frame(SASL_RESPONSE, [final + b',p=' + base64.b64encode(proof)], kind=1)
+        code, fields = self.expect_frame()
+        if code == SASL_CHALLENGE:
+            self.frame(SASL_RESPONSE, [b''], kind=1)
+            code, fields = self.expect_frame()
+        return self.outcome(code, fields)
+
+    @staticmethod
+    def outcome(code, fields):
         if code != SASL_OUTCOME or fields[0] != 0:
             raise Lost('not authenticated')
 

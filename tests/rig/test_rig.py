@@ -30,7 +30,8 @@ class Guests(unittest.TestCase):
         self.assertIsNotNone(self.one.kill_service('nginx'))
         self.assertIsNone(self.one.wait_active('nginx', rig.now_us(), timeout=1))
         self.assertEqual(self.one.show('nginx', 'ActiveState')['ActiveState'], 'failed')
-        self.one.run('systemctl', 'restart', 'nginx')
+        restarted = self.one.run('systemctl', 'restart', 'nginx', check=False)
+        self.assertEqual(restarted.returncode, 0, self.one.journal('nginx'))
         self.assertEqual(self.two.show('nginx', 'ActiveState')['ActiveState'], 'active')
 
     def test_systemd_alone_restarts_the_yardstick(self):

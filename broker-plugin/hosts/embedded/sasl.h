@@ -11,9 +11,9 @@
 
 typedef struct SaslServer SaslServer;
 
-#define SASL_ERROR sasl_error_quark()
-GQuark sasl_error_quark(void);
-typedef enum { SASL_ERROR_USERS /* file:line of what is wrong */, SASL_ERROR_CRYPTO } SaslError;
+#define SASL_SERVER_ERROR sasl_server_error_quark()
+GQuark sasl_server_error_quark(void);
+typedef enum { SASL_SERVER_ERROR_USERS /* file:line of what is wrong */, SASL_SERVER_ERROR_CRYPTO } SaslServerError;
 
 /* @users_file: site.h; read again when it changed. NULL: no users, ANONYMOUS only. @anonymous: offer ANONYMOUS. */
 SaslServer *sasl_server_new(const char *users_file, bool anonymous, GError **error);
