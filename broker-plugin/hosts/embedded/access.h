@@ -17,6 +17,9 @@ typedef enum {
     ACCESS_OK,
     ACCESS_OK_CHECK, /* attach as sender: ask access_send() for each message */
     ACCESS_DENIED,   /* amqp:unauthorized-access; the reason is for the peer and already audited */
+    ACCESS_NOT_FOUND,/* .create only: it may attach, but not make the node: amqp:not-found */
+    ACCESS_DISCARD,  /* .create, sender only: let it attach and accept, and drop what it sends (a reply address that is gone; 2012 Matahari
+                      * agents die of a refusal) */
 } AccessVerdict;
 
 typedef enum { ACCESS_SEND, ACCESS_RECEIVE, ACCESS_BROWSE } AccessWhat;
@@ -28,6 +31,10 @@ typedef struct AccessPeer AccessPeer; /* one connection */
 Access *access_new(bool lab);
 void access_free(Access *access); /* after the last peer; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Access, access_free)
+
+/* Who has a user of their own is not to be impersonated by an anonymous peer: @is_user says whether "agent-ID" exists. Before the first
+ * peer. Without it, every name nobody uses is free for anonymous peers. */
+void access_set_users(Access *access, bool (*is_user)(void *user_data, const char *user), void *user_data);
 
 Role access_role(const char *user); /* NULL or "": ANONYMOUS; a name of no known form: NOBODY */
 const char *role_name(Role role);
@@ -63,8 +70,8 @@ typedef struct AccessMessage {
     AccessText reply_to;
     AccessText user_id;       /* property user-id: empty or the authenticated user, else denied */
 } AccessMessage;
-/* For senders that got OK_CHECK, and for every message on the anonymous terminus. ACCESS_OK or ACCESS_DENIED (reject the message with
- * amqp:unauthorized-access, keep the link: agents of others die of a detach). */
+/* For senders that got OK_CHECK, which every anonymous terminus gets. ACCESS_OK or ACCESS_DENIED (reject the message with
+ * amqp:unauthorized-access, keep the link: 2012 agents die of a detach). ACCESS_NOT_FOUND, ACCESS_DISCARD: no such node; accept and drop. */
 AccessVerdict access_send(AccessPeer *peer, const AccessMessage *message, char **ret_reason);
 
 typedef struct AccessStats { uint64_t allowed, denied; } AccessStats;

@@ -522,6 +522,13 @@ void sasl_server_attach(SaslServer *server, pn_transport_t *transport, const cha
     pn_transport_require_auth(transport, server->users_file != NULL);
 }
 
+bool sasl_server_has_user(void *server, const char *user)
+{
+    ScramVerifier verifier;
+
+    return user_find(server, user, &verifier);
+}
+
 SaslStats sasl_server_stats(const SaslServer *server)
 {
     SaslServer *own = (SaslServer *) server; /* for the lock */

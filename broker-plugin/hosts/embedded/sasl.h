@@ -25,6 +25,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(SaslServer, sasl_server_free)
  * pn_transport_get_user() is the user, "anonymous" with mechanism ANONYMOUS (pn_sasl_get_mech()). */
 void sasl_server_attach(SaslServer *server, pn_transport_t *transport, const char *address, bool private_stream);
 
+/* Is there such a user? For access_set_users(). */
+bool sasl_server_has_user(void *server, const char *user);
+
 typedef struct SaslStats { uint64_t succeeded, failed, limited; } SaslStats;
 SaslStats sasl_server_stats(const SaslServer *server);
 
