@@ -43,6 +43,7 @@ struct QmfConsole {
     GQueue finished;      /* Request, owned: completions to run */
     unsigned sending;     /* calls into the bus on the stack */
     uint64_t next_id;
+    bool closing;         /* a callback that asks again at every failure must not keep us */
 };
 
 static void known_free(KnownAgent *known)
@@ -129,10 +130,9 @@ void qmf_console_free(QmfConsole *console)
     if (console == NULL)
         return;
     g_assert(console->sending == 0);
-    do {
-        fail_all(console, "the console was closed");
-        run_finished(console); /* whose callbacks may ask again */
-    } while (g_hash_table_size(console->requests) > 0);
+    console->closing = true;
+    fail_all(console, "the console was closed");
+    run_finished(console);
     g_hash_table_unref(console->requests);
     g_hash_table_unref(console->agents);
     g_free(console->reply_to);
@@ -152,8 +152,12 @@ static void request_send(QmfConsole *console, QmfOpcode opcode, const char *agen
                          void *user)
 {
     g_autoptr(QmfMessage) message = qmf_message_new(opcode);
-    Request *request = g_new0(Request, 1);
+    Request *request;
 
+    message->body = body;
+    if (console->closing)
+        return;
+    request = g_new0(Request, 1);
     request->id = g_strdup_printf("%" G_GUINT64_FORMAT, ++console->next_id);
     request->agent = g_strdup(agent);
     request->timeout_us = timeout_us;
@@ -163,7 +167,6 @@ static void request_send(QmfConsole *console, QmfOpcode opcode, const char *agen
     message->subject = g_strdup(agent);
     message->reply_to = g_strdup(console->reply_to);
     message->correlation_id = g_strdup(request->id);
-    message->body = body;
     g_hash_table_insert(console->requests, request->id, request);
     if (g_hash_table_size(console->requests) > REQUESTS_MAX)
         request_finish(console, request, NULL,

@@ -20,7 +20,7 @@ typedef struct QmfConsoleEvents { /* any may be NULL; borrowed arguments */
 /* @reply_to: "qmf.default.topic/direct-console.UUID" (bindings then hold the key) or the name of a dynamic node. The bindings
  * follow @events: without an agent_* or heartbeat callback heartbeats are not asked for, and then nobody ages out. */
 QmfConsole *qmf_console_new(const QmfBus *bus, const char *reply_to, const QmfConsoleEvents *events);
-void qmf_console_free(QmfConsole *console);
+void qmf_console_free(QmfConsole *console); /* completes what is open; what is asked meanwhile is dropped */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(QmfConsole, qmf_console_free)
 const QmfBinding *qmf_console_bindings(const QmfConsole *console); /* NULL-terminated by node */
 void qmf_console_receive(QmfConsole *console, const QmfMessage *message);
