@@ -185,8 +185,7 @@ void serve_agent(Plugin *p, const AgentRecord *r)
     rc = control_queue_declare(p->host, r->name, owner);
     if (rc != MEND_OK && rc != MEND_UNSUPPORTED) {
         host_log(p->host, MEND_LOG_WARNING, "no control queue for %s: %s", r->name, rc_name(rc));
-        if (rc != MEND_HELD)
-            return; /* with the next heartbeat again */
+        return; /* with the next heartbeat again */
     }
     if (adapted ? legacy_serve(p->legacy, r->name) : true)
         registry_set_served(p->registry, r->name, owner);

@@ -229,6 +229,11 @@ static void keep_early(Plugin *p, const AgentRecord *r, Indication *i)
 
 /* ---- the way in ------------------------------------------------------------------------------------------------------------- */
 
+static bool is_gone(const Plugin *p, const mend_msg *msg, const Peer *peer)
+{
+    return msg->peer != 0 && (p->host->caps & MEND_CAP_PEERS) != 0 && (peer == NULL || peer->gone);
+}
+
 static char *refusal_of(Plugin *p, const char *agent, const mend_msg *msg)
 {
     const Peer *peer = peer_of(p, msg->peer);
@@ -236,13 +241,26 @@ static char *refusal_of(Plugin *p, const char *agent, const mend_msg *msg)
     const AgentRecord *record = registry_find(p->registry, agent);
     char *refusal = NULL;
 
-    if (p->settings.check_identity)
-        refusal = identity_refusal(p->identity, agent, &speaker, record != NULL ? record->user : NULL);
-    else
+    if (!p->settings.check_identity && !is_gone(p, msg, peer))
         identity_take(p->identity, agent, msg->peer);
+    else if (p->settings.check_identity && is_gone(p, msg, peer))
+        refusal = identity_refusal_gone(agent, &speaker, peer != NULL ? peer->spoke : NULL);
+    else if (p->settings.check_identity)
+        refusal = identity_refusal(p->identity, agent, &speaker, record != NULL ? record->user : NULL);
     if (refusal == NULL && !rate_allows(p->rate, agent, p->host->now_us(p->host)))
         refusal = g_strdup("more messages than one agent may send (rate_per_s, rate_burst)");
     return refusal;
+}
+
+/* Said before it went, heard after: what happened still counts, that it is alive does not. */
+static void take_late(Plugin *p, const Indication *i)
+{
+    const AgentRecord *r = registry_find(p->registry, i->agent);
+
+    if (i->kind == INDICATION_EVENTS && r != NULL)
+        take_events(p, r, i->events);
+    else
+        count(p, METRIC_STALE, 1);
 }
 
 static void take(Plugin *p, Indication *indication, const mend_msg *msg)
@@ -291,7 +309,10 @@ int32_t on_indication_PL(void *user, mend_id delivery, const mend_msg *msg)
         return MEND_ACCEPT;
     }
     refusal = i != NULL ? refusal_of(p, agent, msg) : g_strdup(error->message);
-    if (refusal == NULL) {
+    if (refusal == NULL && is_gone(p, msg, peer_of(p, msg->peer))) {
+        take_late(p, i);
+        indication_free(i);
+    } else if (refusal == NULL) {
         take(p, i, msg);
     } else {
         indication_free(i);

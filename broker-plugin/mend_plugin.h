@@ -41,7 +41,12 @@
 typedef enum { METRICS(X) METRIC_N } Metric;
 #undef X
 
-typedef struct Peer { mend_id id; char *user, *role, *address; } Peer;
+typedef struct Peer {
+    mend_id id;
+    char *user, *role, *address;
+    char *spoke; /* once it is gone: the name it used */
+    bool gone;
+} Peer;
 
 typedef struct Plugin {
     uint32_t magic;
@@ -49,6 +54,7 @@ typedef struct Plugin {
     PluginSettings settings;
     char *site_id, *reply_key;
     GHashTable *peers;        /* id -> Peer */
+    GQueue gone;              /* those of them that are, longest first */
     Identity *identity;
     Quarantine *quarantine;
     Rate *rate, *noise;       /* of agents; of what is told about refusals */
@@ -82,7 +88,7 @@ void count(Plugin *p, Metric metric, int64_t delta);
 const Peer *peer_of(const Plugin *p, mend_id id); /* NULL: not known */
 /* Remembers that it was refused, and says so once. */
 void quarantine(Plugin *p, const char *agent, const char *reason);
-void save_registry(Plugin *p);
+void save_registry(Plugin *p, unsigned most);
 
 /* inflow.c */
 int32_t on_indication_PL(void *user, mend_id delivery, const mend_msg *msg);

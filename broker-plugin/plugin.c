@@ -14,6 +14,8 @@
 #define TICK_US (250 * US_PER_MS)
 #define SAVE_US US_PER_S
 #define WINDOW  1024
+#define SAVE_MOST 8    /* documents in one go: each is on disk before the next message is looked at */
+#define GONE_MAX 4096  /* peers remembered for the messages they left behind */
 #define NOISE_PER_S 5 /* events about refusals: whoever is refused chooses how often */
 
 void count(Plugin *p, Metric metric, int64_t delta) { p->host->count(p->host, metric, delta); }
@@ -25,6 +27,7 @@ static void peer_free(Peer *peer)
     g_free(peer->user);
     g_free(peer->role);
     g_free(peer->address);
+    g_free(peer->spoke);
     g_free(peer);
 }
 
@@ -38,23 +41,39 @@ const Peer *peer_of(const Plugin *p, mend_id id)
     if (p->host->peer_get(p->host, id, &known) != MEND_OK)
         return NULL;
     peer = g_new0(Peer, 1); /* its first message was quicker than the news of its coming */
-    *peer = (Peer) { id, str_dup(known.user), str_dup(known.role), str_dup(known.address) };
+    *peer = (Peer) { .id = id, .user = str_dup(known.user), .role = str_dup(known.role), .address = str_dup(known.address) };
     g_hash_table_insert(p->peers, &peer->id, peer);
     return peer;
+}
+
+/* What it said last may still be on its way to us: it is remembered for a while, as gone. */
+static void remember_gone(Plugin *p, mend_id id)
+{
+    Peer *peer = g_hash_table_lookup(p->peers, &id);
+
+    if (peer == NULL || peer->gone)
+        return;
+    peer->gone = true;
+    g_queue_push_tail(&p->gone, peer);
+    if (g_queue_get_length(&p->gone) > GONE_MAX)
+        g_hash_table_remove(p->peers, &((Peer *) g_queue_pop_head(&p->gone))->id);
 }
 
 static void peer_gone(Plugin *p, mend_id id, const char *reason)
 {
     const GPtrArray *names = identity_names(p->identity, id);
+    Peer *peer = g_hash_table_lookup(p->peers, &id);
 
     for (guint i = 0; names != NULL && i < names->len; i++)
         liveness_closed(p->liveness, g_ptr_array_index(names, i), reason, p->host->now_us(p->host));
+    if (peer != NULL && names != NULL && names->len > 0)
+        peer->spoke = g_strdup(g_ptr_array_index(names, 0));
     identity_peer_gone(p->identity, id);
     if (seat_peer_gone(p->seat, id)) {
         host_log(p->host, MEND_LOG_NOTICE, "the acting engine is gone (%s)", reason);
         show_site(p);
     }
-    g_hash_table_remove(p->peers, &id);
+    remember_gone(p, id);
 }
 
 static void on_peer_PL(void *user, const mend_peer *peer, int32_t what)
@@ -84,15 +103,19 @@ void quarantine(Plugin *p, const char *agent, const char *reason)
 
 static char *shard_key(unsigned shard) { return g_strdup_printf("registry.%02u", shard); }
 
-void save_registry(Plugin *p)
+void save_registry(Plugin *p, unsigned most)
 {
     uint64_t dirty = (p->host->caps & MEND_CAP_STATE) != 0 ? registry_take_dirty(p->registry) : 0;
 
-    for (unsigned shard = 0; shard < REGISTRY_SHARDS; shard++) {
+    for (unsigned shard = 0, saved = 0; shard < REGISTRY_SHARDS; shard++) {
         g_autofree char *key = NULL, *text = NULL;
 
         if ((dirty & (UINT64_C(1) << shard)) == 0)
             continue;
+        if (saved++ >= most) {
+            registry_mark_dirty(p->registry, shard);
+            continue;
+        }
         key = shard_key(shard);
         text = registry_shard_text(p->registry, shard);
         if (p->host->state_put(p->host, str_of(key), str_of(text)) == MEND_OK)
@@ -146,6 +169,8 @@ static char *site_id(Plugin *p)
     g_autofree char *id = NULL;
     mend_str kept;
 
+    if (p->settings.site != NULL)
+        return g_strdup(p->settings.site);
     if ((p->host->caps & MEND_CAP_STATE) != 0 && p->host->state_get(p->host, str_of("site.id"), &kept) == MEND_OK)
         id = str_dup(kept);
     if (id == NULL) {
@@ -179,7 +204,7 @@ static void on_tick_PL(void *user, int64_t now_us)
     outbox_tick(p->outbox);
     if (now_us - p->saved_us >= SAVE_US) {
         p->saved_us = now_us;
-        save_registry(p);
+        save_registry(p, SAVE_MOST);
         desk_tick(p);
         show_site(p);
         site_tick(p->site, now_us);
@@ -227,6 +252,7 @@ static mend_rc plugin_create(mend_host *host, mend_str config, void **ret_self, 
     }
     liveness = liveness_settings(&p->settings);
     outbox = outbox_sink(p);
+    g_queue_init(&p->gone);
     p->peers = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify) peer_free);
     p->identity = identity_new();
     p->quarantine = quarantine_new((size_t) p->settings.max_quarantine, show_quarantine, p);
@@ -345,7 +371,7 @@ static void on_flushed(void *user)
 {
     Plugin *p = plugin_from(user);
 
-    save_registry(p);
+    save_registry(p, REGISTRY_SHARDS);
     outbox_close(p->outbox);
     if (p->host->post(p->host, p->drained, p->drained_user) != MEND_OK)
         p->drained(p->drained_user);
@@ -383,6 +409,7 @@ static void plugin_destroy(void *self)
     quarantine_free(p->quarantine);
     identity_free(p->identity);
     g_hash_table_unref(p->early);
+    g_queue_clear(&p->gone);
     g_hash_table_unref(p->peers);
     g_array_unref(p->subscriptions);
     plugin_settings_done(&p->settings);

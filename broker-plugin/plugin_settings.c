@@ -2,6 +2,7 @@
 
 #include "broker-plugin/config_check.h"
 #include "lib/base/json.h"
+#include "lib/base/uuid.h"
 
 #include <string.h>
 
@@ -36,6 +37,7 @@ const char plugin_config_schema[] =
     "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
     INTEGERS(INTEGER_ROW) SECONDS(SECONDS_ROW) NUMBERS(PLAIN_ROW)
     "\"identity\":{\"enum\":[\"check\",\"off\"],\"default\":\"check\",\"description\":\"off: any peer may be any agent; for laboratories\"},"
+    "\"site\":{\"type\":\"string\",\"description\":\"UUID of the site; made at the first start when it is not given\"},"
     "\"legacy\":{\"type\":\"boolean\",\"default\":true,\"description\":\"commands for agents that only know QMF are carried out by method calls\"},"
     "\"mode\":{\"enum\":[\"fixed\",\"phi\"],\"default\":\"fixed\"},"
     "\"classes\":{\"type\":\"object\",\"description\":\"by product of the agent's name\",\"additionalProperties\":{\"type\":\"object\","
@@ -68,6 +70,11 @@ bool plugin_settings_parse(const char *text, size_t n_bytes, PluginSettings *ret
     NUMBERS(READ_NUMBER)
     ret->check_identity = strcmp(json_string_or(json, "identity", "check"), "check") == 0;
     ret->legacy = json_bool_or(json, "legacy", true);
+    ret->site = NULL;
+    if (json_object_get(json, "site") != NULL && (ret->site = uuid_canonical(json_string_or(json, "site", ""))) == NULL) {
+        g_set_error(error, CONFIG_ERROR, CONFIG_ERROR_VALUE, "site: \"%s\" is no UUID", json_string_or(json, "site", ""));
+        return false;
+    }
     ret->phi = strcmp(json_string_or(json, "mode", "fixed"), "phi") == 0;
     ret->classes = json_incref(json_object_get(json, "classes"));
     return true;
@@ -76,4 +83,5 @@ bool plugin_settings_parse(const char *text, size_t n_bytes, PluginSettings *ret
 void plugin_settings_done(PluginSettings *settings)
 {
     g_clear_pointer(&settings->classes, json_decref);
+    g_clear_pointer(&settings->site, g_free);
 }

@@ -6,6 +6,7 @@
 #include "lib/base/base.h"
 
 typedef struct PluginSettings {
+    char *site;                  /* UUID, canonical; NULL: not given */
     bool check_identity, legacy;
     int64_t max_agents, max_entities, max_quarantine, max_message_bytes, max_commands;
     double rate_per_s, rate_burst;

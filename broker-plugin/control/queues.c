@@ -14,7 +14,15 @@ mend_rc control_queue_declare(mend_host *host, const char *agent, const char *ow
                              .max_bytes = CONTROL_BYTES, .ttl_us = CONTROL_TTL_US, .dead_letter = str_of(DEADLETTER_ADDRESS),
                              .owner = str_of(owner), .durable = 1 };
 
-    return (host->caps & MEND_CAP_DECLARE) != 0 ? host->declare(host, &node) : MEND_UNSUPPORTED;
+    mend_rc rc;
+
+    if ((host->caps & MEND_CAP_DECLARE) == 0)
+        return MEND_UNSUPPORTED;
+    rc = host->declare(host, &node);
+    if (rc != MEND_HELD) /* the agent was quicker and got a plain queue, or it is one of an older version: ours has an owner */
+        return rc;
+    host->undeclare(host, node.address);
+    return host->declare(host, &node);
 }
 
 mend_rc control_queue_remove(mend_host *host, const char *agent)

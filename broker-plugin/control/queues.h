@@ -10,7 +10,7 @@
 #define EVENTS_ADDRESS     "mend.events"
 
 /* Made when it is not there. @owner: user who alone may receive; "" leaves it to the host's rules; "peer:ID" for one without a user.
- * HELD: something of that name is there in another shape. What the host answered. */
+ * One of that name and another shape is replaced. What the host answered. */
 mend_rc control_queue_declare(mend_host *host, const char *agent, const char *owner);
 mend_rc control_queue_remove(mend_host *host, const char *agent);
 /* mend.results, mend.deadletter, mend.events: there from the start. The first answer that is neither OK nor HELD. */

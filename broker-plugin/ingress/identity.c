@@ -106,23 +106,42 @@ static char *refuse_nameless(const Identity *i, const char *agent, mend_id peer,
     return NULL;
 }
 
-char *identity_refusal(Identity *i, const char *agent, const IdentityPeer *peer, const char *owner)
+/* By the role alone. False: it does not decide. */
+static bool refuse_by_role(const char *agent, const IdentityPeer *peer, char **ret)
 {
     const char *user = peer->user != NULL ? peer->user : "", *role = peer->role != NULL ? peer->role : "";
-    char *refusal = NULL;
+
+    *ret = NULL;
+    if (strcmp(role, "agent") == 0 || g_str_has_prefix(user, USER_PREFIX))
+        *ret = refuse_agent(agent, user);
+    else if (strcmp(role, "engine") == 0)
+        *ret = product_is(agent, "mend-policy") ? NULL : g_strdup_printf("user %s is an engine, which speaks as mend-policy only", user);
+    else if (strcmp(role, "observer") == 0)
+        *ret = g_strdup_printf("user %s may only observe", user);
+    else
+        return false;
+    return true;
+}
+
+char *identity_refusal(Identity *i, const char *agent, const IdentityPeer *peer, const char *owner)
+{
+    char *refusal;
 
     if (peer->id == 0)
         return NULL;
-    if (strcmp(role, "agent") == 0 || g_str_has_prefix(user, USER_PREFIX))
-        refusal = refuse_agent(agent, user);
-    else if (strcmp(role, "engine") == 0)
-        refusal = product_is(agent, "mend-policy") ? NULL : g_strdup_printf("user %s is an engine, which speaks as mend-policy only", user);
-    else if (strcmp(role, "observer") == 0)
-        refusal = g_strdup_printf("user %s may only observe", user);
-    else
+    if (!refuse_by_role(agent, peer, &refusal))
         refusal = refuse_nameless(i, agent, peer->id, owner);
     if (refusal == NULL)
         hold(i, agent, peer->id);
+    return refusal;
+}
+
+char *identity_refusal_gone(const char *agent, const IdentityPeer *peer, const char *spoke)
+{
+    char *refusal;
+
+    if (!refuse_by_role(agent, peer, &refusal) && g_strcmp0(agent, spoke) != 0)
+        refusal = g_strdup("from a connection that is gone and never used this name");
     return refusal;
 }
 

@@ -17,6 +17,8 @@ Identity *identity_new(void);
 void identity_free(Identity *identity);
 /* NULL: it may. Else why not, for people; caller frees. @owner: the user the agent is known to belong to; NULL or "": nobody's. */
 char *identity_refusal(Identity *identity, const char *agent, const IdentityPeer *peer, const char *owner);
+/* The same for what a peer left behind when it went: nothing is taken into possession. @spoke: the name it used; NULL: none. */
+char *identity_refusal_gone(const char *agent, const IdentityPeer *peer, const char *spoke);
 /* What is left when nothing is to be checked: who speaks as whom. */
 void identity_take(Identity *identity, const char *agent, mend_id peer);
 /* Names that live peer speaks as; borrowed, NULL: none. */
