@@ -5,7 +5,9 @@
  * connection went is sent again (at least once), in order, unless its deadline passed.
  *
  * Thread: everything, callbacks included, on the thread that iterates the GMainContext given at the start.
- * Re-entrancy: a callback never runs inside the call that asked for it. Objects may be freed from any callback.
+ * Re-entrancy: a callback never runs inside the call that asked for it, but for amqp_client_free and amqp_sender_free, which complete
+ * pending sends with CANCELLED before they return. Objects may be freed from any callback.
+ * Ownership: senders and receivers are the caller's, to be freed before or after their client; after it they do nothing.
  * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket"; other streams by AmqpClientOptions.connect. */
 #ifndef MEND_AMQP_CLIENT_H
 #define MEND_AMQP_CLIENT_H
@@ -79,6 +81,7 @@ AmqpSender *amqp_sender_new(AmqpClient *client, const AmqpSenderOptions *options
 bool amqp_sender_send(AmqpSender *sender, const AmqpMessage *message, int64_t deadline_us,
                       void (*done)(const GError *error, void *user), void *user, GError **error);
 size_t amqp_sender_pending(const AmqpSender *sender); /* messages */
+/* Pending sends complete with CANCELLED first; NULL is fine. */
 void amqp_sender_free(AmqpSender *sender);
 
 typedef struct AmqpDelivery AmqpDelivery; /* owned by the receiver until settled */

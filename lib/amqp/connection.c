@@ -1,0 +1,187 @@
+/* One AMQP connection: its security layers, its one session, and what the peer says about it. Everything is pipelined: open, begin
+ * and the attaches leave together, so that a reconnect costs as few round trips as SASL lets it. */
+#include "lib/amqp/client_private.h"
+
+#include "lib/amqp/sasl_client.h"
+#include "lib/base/clock.h"
+
+#include <string.h>
+
+#define SYSTEM_CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+
+static bool tls_begin(AmqpClient *client)
+{
+    const AmqpClientOptions *o = &client->options;
+    pn_ssl_domain_t *domain = pn_ssl_domain(PN_SSL_MODE_CLIENT);
+    pn_ssl_t *tls = pn_ssl(client->driver.transport);
+    const char *problem = NULL;
+
+    if (domain == NULL || tls == NULL)
+        problem = "TLS is not available";
+    else if (pn_ssl_domain_set_trusted_ca_db(domain, o->ca_file != NULL ? o->ca_file : SYSTEM_CA_FILE) != 0)
+        problem = "the CA file cannot be read";
+    else if (o->cert_file != NULL && pn_ssl_domain_set_credentials(domain, o->cert_file, o->key_file, NULL) != 0)
+        problem = "the certificate or its key cannot be read";
+    else if (pn_ssl_domain_set_peer_authentication(domain, PN_SSL_VERIFY_PEER_NAME, NULL) != 0 ||
+             pn_ssl_init(tls, domain, NULL) != 0 || pn_ssl_set_peer_hostname(tls, client->endpoint.host) != 0)
+        problem = "TLS cannot be set up";
+    if (domain != NULL)
+        pn_ssl_domain_free(domain);
+    if (problem != NULL)
+        client_lost(client, g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CONNECT, problem));
+    return problem == NULL;
+}
+
+/* PLAIN shows the password to the peer, so unasked only where nobody else can listen. */
+static void sasl_begin(AmqpClient *client)
+{
+    const AmqpClientOptions *o = &client->options;
+    bool secret = client->endpoint.kind == ENDPOINT_TLS || client->endpoint.kind == ENDPOINT_UNIX;
+    const char *mechanisms = o->mechanisms;
+    pn_sasl_t *sasl = pn_sasl(client->driver.transport);
+
+    if (mechanisms == NULL && o->user_name != NULL)
+        mechanisms = secret ? "SCRAM-SHA-256 PLAIN" : "SCRAM-SHA-256";
+    else if (mechanisms == NULL)
+        mechanisms = o->cert_file != NULL ? "EXTERNAL" : "ANONYMOUS";
+    pn_sasl_allowed_mechs(sasl, mechanisms);
+    pn_sasl_set_allow_insecure_mechs(sasl, secret || o->mechanisms != NULL);
+    sasl_client_attach(client->driver.transport, o->user_name, o->password, client->endpoint.kind == ENDPOINT_UNIX);
+}
+
+void connection_begin(AmqpClient *client)
+{
+    pn_connection_t *connection = pn_connection();
+    pn_transport_t *transport = pn_transport();
+
+    if (pn_connection_driver_init(&client->driver, connection, transport) != 0)
+        g_error("out of memory");
+    client->connected = true;
+    pn_transport_set_max_frame(transport, client->options.max_frame_bytes);
+    pn_transport_set_idle_timeout(transport, (pn_millis_t) MIN(client->options.idle_timeout_us / US_PER_MS, INT32_MAX));
+    pn_connection_set_container(connection, client->options.container_id);
+    if (client->endpoint.kind == ENDPOINT_TCP || client->endpoint.kind == ENDPOINT_TLS)
+        pn_connection_set_hostname(connection, client->endpoint.host);
+    if (client->endpoint.kind == ENDPOINT_TLS && !tls_begin(client))
+        return;
+    sasl_begin(client);
+    pn_connection_open(connection);
+    client->session = pn_session(connection);
+    pn_session_open(client->session);
+    for (GList *l = client->senders.head; l != NULL; l = l->next)
+        sender_attach(l->data);
+    for (GList *l = client->receivers.head; l != NULL; l = l->next)
+        receiver_attach(l->data);
+}
+
+void connection_end(AmqpClient *client)
+{
+    if (!client->connected)
+        return;
+    client->connected = false;
+    client->session = NULL;
+    for (GList *l = client->senders.head; l != NULL; l = l->next)
+        sender_connection_gone(l->data);
+    for (GList *l = client->receivers.head; l != NULL; l = l->next)
+        receiver_connection_gone(l->data);
+    pn_connection_driver_destroy(&client->driver);
+}
+
+/* ---- what the peer says ---- */
+
+static void on_connection_opened(AmqpClient *client)
+{
+    client->open_by = NEVER;
+    client->opened_at = clock_now_us();
+    if (client->state == AMQP_STATE_OPEN)
+        return;
+    client->state = AMQP_STATE_OPEN;
+    if (client->options.on_state != NULL && !client->freed)
+        client->options.on_state(client, AMQP_STATE_OPEN, NULL, client->options.user);
+}
+
+static void on_connection_closed(AmqpClient *client)
+{
+    client_lost(client, error_from_condition(pn_connection_remote_condition(client->driver.connection), "the peer closed the connection"));
+    pn_connection_close(client->driver.connection);
+}
+
+static void on_session_closed(AmqpClient *client, pn_session_t *session)
+{
+    client_lost(client, error_from_condition(pn_session_remote_condition(session), "the peer closed the session"));
+    pn_connection_close(client->driver.connection);
+}
+
+/* Proton has one name for many things that go wrong below AMQP; where it happened tells them apart. */
+static void on_transport_error(AmqpClient *client, pn_transport_t *transport)
+{
+    pn_condition_t *condition = pn_transport_condition(transport);
+    const char *name = pn_condition_get_name(condition), *text = pn_condition_get_description(condition);
+    pn_sasl_outcome_t outcome = pn_sasl_outcome(pn_sasl(transport));
+    AmqpErrorCode code = AMQP_ERROR_PROTOCOL;
+
+    if (client->stream_lost)
+        return; /* proton only repeats that the stream ended */
+    if (outcome != PN_SASL_OK && (outcome != PN_SASL_NONE || g_strcmp0(name, "amqp:unauthorized-access") == 0))
+        code = AMQP_ERROR_AUTH;
+    else if (text != NULL && (strstr(text, "SSL") != NULL || strstr(text, "certificate") != NULL))
+        code = AMQP_ERROR_CONNECT;
+    else if (g_strcmp0(name, "amqp:resource-limit-exceeded") == 0)
+        code = AMQP_ERROR_TIMEOUT; /* idle too long */
+    client_lost(client, g_error_new(AMQP_ERROR, (int) code, "%s: %s", name == NULL ? "transport" : name, text == NULL ? "" : text));
+}
+
+static AmqpSender *link_sender(pn_link_t *link)
+{
+    return pn_link_is_sender(link) ? pn_link_get_context(link) : NULL;
+}
+
+static AmqpReceiver *link_receiver(pn_link_t *link)
+{
+    return pn_link_is_receiver(link) ? pn_link_get_context(link) : NULL;
+}
+
+static void on_link_opened(AmqpClient *client, pn_link_t *link)
+{
+    if (link_sender(link) != NULL)
+        sender_opened(link_sender(link));
+    else if (link_receiver(link) != NULL)
+        receiver_opened(link_receiver(link));
+    else if (pn_link_state(link) & PN_LOCAL_UNINIT) /* the peer's own idea */
+        pn_link_close(link);
+}
+
+static void on_link_closed(pn_link_t *link)
+{
+    if (link_sender(link) != NULL)
+        sender_closed(link_sender(link));
+    else if (link_receiver(link) != NULL)
+        receiver_closed(link_receiver(link));
+    else /* dropped before, now answered */
+        pn_link_free(link);
+}
+
+static void on_delivery(pn_delivery_t *delivery)
+{
+    pn_link_t *link = pn_delivery_link(delivery);
+
+    if (link_sender(link) != NULL)
+        sender_settled(link_sender(link), delivery);
+    else if (link_receiver(link) != NULL)
+        receiver_delivery(link_receiver(link));
+}
+
+void connection_event(AmqpClient *client, pn_event_t *event)
+{
+    switch (pn_event_type(event)) {
+    case PN_CONNECTION_REMOTE_OPEN:  on_connection_opened(client);                        break;
+    case PN_CONNECTION_REMOTE_CLOSE: on_connection_closed(client);                        break;
+    case PN_SESSION_REMOTE_CLOSE:    on_session_closed(client, pn_event_session(event));  break;
+    case PN_LINK_REMOTE_OPEN:        on_link_opened(client, pn_event_link(event));        break;
+    case PN_LINK_REMOTE_CLOSE:
+    case PN_LINK_REMOTE_DETACH:      on_link_closed(pn_event_link(event));                break;
+    case PN_DELIVERY:                on_delivery(pn_event_delivery(event));               break;
+    case PN_TRANSPORT_ERROR:         on_transport_error(client, pn_event_transport(event)); break;
+    default:                                                                              break;
+    }
+}

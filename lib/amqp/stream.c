@@ -1,0 +1,311 @@
+/* Bytes: from a url (or the caller's own function) to a stream, and between the stream and proton's connection driver.
+ *
+ * Any GIOStream that can be polled will do; reads and writes are non-blocking and done from the loop, no thread and no copy of ours
+ * between the stream and proton's buffers. Writing is tried at once after every batch of events; the source for "writable" exists
+ * only while the peer does not take what we have. TLS and SASL are layers of proton's transport, so the stream stays plain. */
+#include "lib/amqp/client_private.h"
+
+#include "lib/base/clock.h"
+
+#include <gio/gunixsocketaddress.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+
+#define PORT_AMQP  5672
+#define PORT_AMQPS 5671
+#define READS_IN_A_ROW 16 /* then others in the loop have their turn */
+
+static const struct {
+    const char *scheme;
+    EndpointKind kind;
+    uint16_t port;
+} schemes[] = {
+    { "amqp", ENDPOINT_TCP, PORT_AMQP },
+    { "amqps", ENDPOINT_TLS, PORT_AMQPS },
+    { "amqp+unix", ENDPOINT_UNIX, 0 },
+};
+
+bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error)
+{
+    g_autofree char *scheme = NULL, *host = NULL, *path = NULL;
+    int port = -1;
+
+    if (url != NULL && g_uri_split(url, G_URI_FLAGS_NONE, &scheme, NULL, &host, &port, &path, NULL, NULL, NULL))
+        for (size_t i = 0; scheme != NULL && i < G_N_ELEMENTS(schemes); i++) {
+            bool is_unix = schemes[i].kind == ENDPOINT_UNIX;
+            const char *where = is_unix ? path : host;
+
+            if (strcmp(scheme, schemes[i].scheme) != 0 || where == NULL || *where == '\0' || port == 0)
+                continue;
+            *ret_endpoint = (Endpoint){ schemes[i].kind, g_strdup(where), port > 0 ? (uint16_t) port : schemes[i].port };
+            return true;
+        }
+    g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT,
+                "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT or amqp+unix:///path/to/socket", url == NULL ? "" : url);
+    return false;
+}
+
+void endpoint_done(Endpoint *endpoint)
+{
+    g_clear_pointer(&endpoint->host, g_free);
+}
+
+/* ---- connecting ---- */
+
+typedef struct Attempt {
+    AmqpClient *client; /* a reference */
+    GCancellable *cancel;
+} Attempt;
+
+static void attempt_done(Attempt *attempt, GIOStream *stream, GError *error)
+{
+    AmqpClient *client = attempt->client;
+
+    if (client->cancel == attempt->cancel && !client->freed && !g_cancellable_is_cancelled(attempt->cancel)) {
+        client->cancel = NULL;
+        if (stream != NULL) {
+            stream_adopt(client, stream);
+        } else {
+            client_lost(client, g_error_new(AMQP_ERROR, AMQP_ERROR_CONNECT, "%s", error->message));
+        }
+        client_run(client);
+    } else {
+        if (client->cancel == attempt->cancel)
+            client->cancel = NULL;
+        if (stream != NULL)
+            g_io_stream_close(stream, NULL, NULL);
+    }
+    g_clear_object(&stream);
+    g_clear_error(&error);
+    g_object_unref(attempt->cancel);
+    client_unref(client);
+    g_free(attempt);
+}
+
+static void on_socket(GObject *object, GAsyncResult *result, gpointer user)
+{
+    GError *error = NULL;
+    GSocketConnection *connection = g_socket_client_connect_finish(G_SOCKET_CLIENT(object), result, &error);
+
+    attempt_done(user, (GIOStream *) connection, error);
+}
+
+static void on_custom(GObject *object, GAsyncResult *result, gpointer user)
+{
+    GError *error = NULL;
+    GIOStream *stream = g_task_propagate_pointer(G_TASK(result), &error);
+
+    if (stream == NULL && error == NULL)
+        error = g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CONNECT, "no stream");
+    attempt_done(user, stream, error);
+}
+
+void stream_connect(AmqpClient *client)
+{
+    Attempt *attempt = g_new0(Attempt, 1);
+    const Endpoint *endpoint = &client->endpoint;
+    g_autoptr(GSocketClient) sockets = NULL;
+    g_autoptr(GSocketConnectable) to = NULL;
+
+    attempt->client = client_ref(client);
+    attempt->cancel = g_cancellable_new();
+    client->cancel = attempt->cancel;
+    if (endpoint->kind == ENDPOINT_CUSTOM) {
+        client->options.connect(attempt->cancel, on_custom, attempt);
+        return;
+    }
+    sockets = g_socket_client_new();
+    g_socket_client_set_enable_proxy(sockets, FALSE);
+    to = endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
+                                         : g_network_address_new(endpoint->host, endpoint->port);
+    g_socket_client_connect_async(sockets, to, attempt->cancel, on_socket, attempt);
+}
+
+/* ---- reading and writing ---- */
+
+static bool would_block(const GError *error)
+{
+    return g_error_matches(error, G_IO_ERROR, G_IO_ERROR_WOULD_BLOCK);
+}
+
+static void drop_source(GSource **source)
+{
+    if (*source == NULL)
+        return;
+    g_source_destroy(*source);
+    g_clear_pointer(source, g_source_unref);
+}
+
+static void stream_fail(AmqpClient *client, const char *what)
+{
+    client->stream_lost = true;
+    client_lost(client, g_error_new(AMQP_ERROR, AMQP_ERROR_CLOSED, "connection lost: %s", what));
+}
+
+/* False: nothing more to read now. */
+static bool stream_read_once(AmqpClient *client)
+{
+    pn_rwbytes_t room = pn_connection_driver_read_buffer(&client->driver);
+    g_autoptr(GError) error = NULL;
+    gssize n;
+
+    if (room.size == 0) { /* proton is full, or done reading; stream_pump starts the source again */
+        drop_source(&client->readable);
+        return false;
+    }
+    n = g_pollable_input_stream_read_nonblocking(client->input, room.start, room.size, NULL, &error);
+    if (n > 0) {
+        pn_connection_driver_read_done(&client->driver, (size_t) n);
+        return (size_t) n == room.size;
+    }
+    if (n == 0) {
+        pn_connection_driver_read_close(&client->driver);
+        stream_fail(client, "the peer closed the stream");
+    } else if (!would_block(error)) {
+        pn_connection_driver_read_close(&client->driver);
+        stream_fail(client, error->message);
+    }
+    return false;
+}
+
+static gboolean on_readable(GObject *object, gpointer user)
+{
+    AmqpClient *client = user;
+
+    client_ref(client);
+    for (int i = 0; i < READS_IN_A_ROW && client->connected && !client->freed; i++) {
+        bool more = stream_read_once(client);
+        client_run(client);
+        if (!more)
+            break;
+    }
+    client_unref(client);
+    return G_SOURCE_CONTINUE; /* destroyed with the stream, which makes this answer void */
+}
+
+static gboolean on_writable(GObject *object, gpointer user)
+{
+    AmqpClient *client = user;
+
+    drop_source(&client->writable);
+    client_run(client);
+    return G_SOURCE_REMOVE;
+}
+
+static void stream_read_on(AmqpClient *client)
+{
+    if (client->readable != NULL)
+        return;
+    client->readable = g_pollable_input_stream_create_source(client->input, NULL);
+    g_source_set_callback(client->readable, G_SOURCE_FUNC(on_readable), client, NULL);
+    g_source_attach(client->readable, client->context);
+}
+
+/* True: everything is written. */
+static bool stream_write(AmqpClient *client)
+{
+    for (;;) {
+        pn_bytes_t bytes = pn_connection_driver_write_buffer(&client->driver);
+        g_autoptr(GError) error = NULL;
+        gssize n;
+
+        if (bytes.size == 0)
+            return true;
+        if (client->writable != NULL)
+            return false;
+        n = g_pollable_output_stream_write_nonblocking(client->output, bytes.start, bytes.size, NULL, &error);
+        if (n > 0) {
+            pn_connection_driver_write_done(&client->driver, (size_t) n);
+        } else if (n < 0 && would_block(error)) {
+            client->writable = g_pollable_output_stream_create_source(client->output, NULL);
+            g_source_set_callback(client->writable, G_SOURCE_FUNC(on_writable), client, NULL);
+            g_source_attach(client->writable, client->context);
+            return false;
+        } else {
+            pn_connection_driver_write_close(&client->driver);
+            stream_fail(client, error != NULL ? error->message : "the stream takes nothing");
+            return true;
+        }
+    }
+}
+
+static void stream_tick(AmqpClient *client)
+{
+    int64_t now_ms = clock_now_us() / US_PER_MS;
+    int64_t next_ms = pn_transport_tick(client->driver.transport, now_ms);
+
+    client->tick_at = next_ms == 0 ? NEVER : next_ms * US_PER_MS;
+}
+
+static void stream_events(AmqpClient *client)
+{
+    pn_event_t *event;
+
+    while (!client->freed && client->connected && (event = pn_connection_driver_next_event(&client->driver)) != NULL)
+        connection_event(client, event);
+}
+
+static void stream_flush_senders(AmqpClient *client)
+{
+    for (GList *l = client->senders.head, *next; l != NULL && !client->freed && client->connected; l = next) {
+        AmqpSender *sender = l->data;
+        sender->refs++;
+        sender_flush(sender);
+        next = l->next; /* NULL when it was freed: freeing wakes, so the walk is repeated */
+        sender_unref(sender);
+    }
+}
+
+void stream_pump(AmqpClient *client)
+{
+    bool written;
+
+    do {
+        stream_events(client);
+        stream_flush_senders(client);
+        if (client->freed || !client->connected)
+            return;
+        stream_tick(client);
+        written = stream_write(client);
+        stream_events(client);
+    } while (written && !client->freed && client->connected && pn_connection_driver_has_event(&client->driver));
+    if (!client->freed && client->connected && (client->stream_lost || pn_connection_driver_finished(&client->driver)))
+        client_lost(client, g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CLOSED, "the peer closed the connection"));
+    else if (!client->freed && client->connected && client->readable == NULL &&
+             pn_connection_driver_read_buffer(&client->driver).size > 0)
+        stream_read_on(client);
+}
+
+void stream_adopt(AmqpClient *client, GIOStream *stream)
+{
+    GInputStream *input = g_io_stream_get_input_stream(stream);
+    GOutputStream *output = g_io_stream_get_output_stream(stream);
+
+    if (!G_IS_POLLABLE_INPUT_STREAM(input) || !G_IS_POLLABLE_OUTPUT_STREAM(output) ||
+        !g_pollable_input_stream_can_poll(G_POLLABLE_INPUT_STREAM(input)) ||
+        !g_pollable_output_stream_can_poll(G_POLLABLE_OUTPUT_STREAM(output))) {
+        client_lost(client, g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CONNECT, "this kind of stream cannot be polled"));
+        return;
+    }
+    if (G_IS_TCP_CONNECTION(stream))
+        g_socket_set_option(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)), IPPROTO_TCP, TCP_NODELAY, 1, NULL);
+    client->stream = g_object_ref(stream);
+    client->input = G_POLLABLE_INPUT_STREAM(input);
+    client->output = G_POLLABLE_OUTPUT_STREAM(output);
+    client->stream_lost = false;
+    stream_read_on(client);
+    connection_begin(client);
+}
+
+void stream_close(AmqpClient *client)
+{
+    drop_source(&client->readable);
+    drop_source(&client->writable);
+    connection_end(client);
+    client->input = NULL;
+    client->output = NULL;
+    if (client->stream != NULL)
+        g_io_stream_close(client->stream, NULL, NULL);
+    g_clear_object(&client->stream);
+}
