@@ -235,6 +235,8 @@ static void *take_all(GArray *array, size_t *ret_n)
     void *copy = g_memdup2(array->data, array->len * g_array_get_element_size(array));
 
     *ret_n = array->len;
+    if (array->len == 0)
+        return NULL;
     memset(array->data, 0, array->len * g_array_get_element_size(array)); /* so that clearing frees nothing */
     g_array_set_size(array, 0);
     return copy;
