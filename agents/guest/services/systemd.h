@@ -50,6 +50,12 @@ void systemd_job_free(SystemdJob *job); /* forgets it; NULL is fine */
 typedef void (*SystemdReply)(GVariant *reply, const GError *error, void *user);
 void systemd_call(Systemd *systemd, const char *method, GVariant *parameters, SystemdReply done, void *user);
 
+typedef struct SystemdList SystemdList;
+/* The names of all services that could be started, without ".service", sorted; empty when systemd cannot be asked. @done: once, never from
+ * inside the call; the list is gone before it runs. */
+SystemdList *systemd_list_services(Systemd *systemd, void (*done)(char *const *names, void *user), void *user);
+void systemd_list_free(SystemdList *list); /* asks no more; NULL is fine */
+
 /* "nginx" -> "nginx.service"; names with a unit suffix stay. Caller frees. */
 char *systemd_unit_name(const char *name);
 

@@ -1,0 +1,512 @@
+/* The agent's classes on a bus of one: requests go in as messages, what comes out is kept. */
+#include "agents/guest/classes.h"
+#include "agents/guest/services/test_world.h"
+
+#include "lib/base/json.h"
+#include "lib/base/uuid.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AGENT "matahariproject.org:mend-guest:test"
+
+typedef struct Bench {
+    World *world;
+    QmfBus bus;
+    QmfAgent *agent;
+    CommandLedger *ledger;
+    ClassContext context;
+    GuestClass *guest;
+    HostClass *host;
+    ServicesClass *services;
+    ResourcesClass *resources;
+    GPtrArray *answers; /* of json_t: opcode, correlation, body, extra */
+    GPtrArray *events;  /* of json_t: name, severity, values */
+    unsigned asked;
+} Bench;
+
+static void keep_event(Bench *b, const json_t *body)
+{
+    const json_t *event = json_array_get(body, 0);
+
+    g_ptr_array_add(b->events, json_pack("{s:O, s:O}", "class", json_object_get(json_object_get(event, "_schema_id"), "_class_name"),
+                                         "values", json_object_get(event, "_values")));
+}
+
+static void on_send(void *user, const char *node, const QmfMessage *message)
+{
+    Bench *b = user;
+    g_autoptr(json_t) body = value_to_json(message->body);
+    json_t *extra = message->extra != NULL ? value_to_json(message->extra) : json_object();
+
+    if (message->opcode == QMF_DATA_INDICATION)
+        keep_event(b, body);
+    else
+        g_ptr_array_add(b->answers, json_pack("{s:s, s:s, s:O, s:o}", "opcode", qmf_opcode_name(message->opcode), "correlation",
+                                              message->correlation_id != NULL ? message->correlation_id : "", "body", body, "extra",
+                                              extra));
+}
+
+static int64_t on_wall(void *user)
+{
+    return clock_wall_us();
+}
+
+static void agent_open(Bench *b)
+{
+    const QmfAgentOptions options = {"matahariproject.org", "mend-guest", "test", 1, 5};
+    g_autofree char *data = g_build_filename(b->world->folder, "agent", NULL);
+    g_autoptr(GError) error = NULL;
+
+    b->bus = (QmfBus){on_send, on_wall, b};
+    b->agent = qmf_agent_new(&b->bus, &options);
+    b->ledger = command_ledger_open(data, &error);
+    g_assert_no_error(error);
+    b->context.identity = identity_load(data, NULL, "/", &error);
+    g_assert_no_error(error);
+    b->context.agent = b->agent;
+    b->context.gate = command_gate_new(b->agent, b->ledger);
+    b->context.host = &b->world->host;
+    b->context.lanes = b->world->lanes;
+    b->context.data = g_strdup(data);
+    const WatchListOptions watch = {b->agent, &b->world->host, b->world->lanes, b->context.data, "boot"};
+    b->context.watched = watch_list_new(&watch);
+    b->guest = guest_class_new(&b->context);
+    b->host = host_class_new(&b->context);
+    b->services = services_class_new(&b->context);
+    b->resources = resources_class_new(&b->context);
+    watch_list_load(b->context.watched);
+    watch_list_set_online(b->context.watched, true);
+    resources_class_set_online(b->resources, true);
+}
+
+static void agent_close(Bench *b)
+{
+    watch_list_free(g_steal_pointer(&b->context.watched));
+    resources_class_free(b->resources);
+    services_class_free(b->services);
+    host_class_free(b->host);
+    guest_class_free(b->guest);
+    qmf_agent_free(b->agent);
+    command_gate_free(b->context.gate);
+    command_ledger_close(b->ledger);
+    identity_free(b->context.identity);
+    g_free((char *) b->context.data);
+}
+
+static Bench *bench_new(void)
+{
+    Bench *b = g_new0(Bench, 1);
+
+    b->world = world_new(NULL);
+    b->answers = g_ptr_array_new_with_free_func((GDestroyNotify) json_decref);
+    b->events = g_ptr_array_new_with_free_func((GDestroyNotify) json_decref);
+    agent_open(b);
+    return b;
+}
+
+static void bench_free(Bench *b)
+{
+    agent_close(b);
+    g_ptr_array_unref(b->answers);
+    g_ptr_array_unref(b->events);
+    world_free(b->world);
+    g_free(b);
+}
+
+static char *correlation_next(Bench *b)
+{
+    return g_strdup_printf("c%u", ++b->asked);
+}
+
+/* @arguments, @extra: JSON text; "%s" in @arguments stands for the world's folder. Returns the correlation id. Caller frees. */
+static char *ask(Bench *b, const char *object, const char *method, const char *arguments, const char *extra)
+{
+    g_autoptr(QmfMessage) request = qmf_message_new(QMF_METHOD_REQUEST);
+    g_auto(GStrv) parts = g_strsplit(arguments, "%s", -1);
+    g_autofree char *text = g_strjoinv(b->world->folder, parts);
+    g_autoptr(json_t) args = json_loads(text, 0, NULL), extras = extra != NULL ? json_loads(extra, 0, NULL) : NULL;
+    char *correlation = correlation_next(b);
+
+    g_assert_nonnull(args);
+    request->body = value_map();
+    value_set(request->body, "_object_id", qmf_object_id(AGENT, object, 0));
+    value_set(request->body, "_method_name", value_string(method));
+    value_set(request->body, "_arguments", value_from_json(args));
+    request->extra = extras != NULL ? value_from_json(extras) : NULL;
+    request->reply_to = g_strdup("qmf.default.direct/me");
+    request->correlation_id = g_strdup(correlation);
+    qmf_agent_receive(b->agent, request);
+    return correlation;
+}
+
+static const json_t *answer_of(const Bench *b, const char *correlation)
+{
+    for (guint i = 0; i < b->answers->len; i++)
+        if (strcmp(json_string_or(b->answers->pdata[i], "correlation", ""), correlation) == 0)
+            return b->answers->pdata[i];
+    return NULL;
+}
+
+/* The whole answer; borrowed. */
+static const json_t *call_with(Bench *b, const char *object, const char *method, const char *arguments, const char *extra)
+{
+    g_autofree char *correlation = ask(b, object, method, arguments, extra);
+
+    WAIT_FOR(answer_of(b, correlation) != NULL);
+    return answer_of(b, correlation);
+}
+
+/* "{outputs as JSON}", or "! error text". Caller frees. */
+static char *call(Bench *b, const char *object, const char *method, const char *arguments)
+{
+    const json_t *body = json_object_get(call_with(b, object, method, arguments, NULL), "body");
+    const json_t *values = json_object_get(body, "_values");
+
+    if (values != NULL)
+        return g_strconcat("! ", json_string_or(values, "error_text", "?"), NULL);
+    return json_text(json_object_get(body, "_arguments"));
+}
+
+#define CALL_IS(object, method, arguments, wanted)                    \
+    do {                                                              \
+        g_autofree char *said = call(b, object, method, arguments);   \
+        g_assert_cmpstr(said, ==, wanted);                            \
+    } while (0)
+
+static const json_t *event_values(const Bench *b, const char *class, unsigned n)
+{
+    for (guint i = 0; i < b->events->len; i++)
+        if (strcmp(json_string_or(b->events->pdata[i], "class", ""), class) == 0 && n-- == 0)
+            return json_object_get(b->events->pdata[i], "values");
+    return NULL;
+}
+
+static unsigned count_events(const Bench *b, const char *class)
+{
+    unsigned n = 0;
+
+    while (event_values(b, class, n) != NULL)
+        n++;
+    return n;
+}
+
+static void add(Bench *b, const char *short_form)
+{
+    g_autoptr(GError) error = NULL;
+    ServiceSpec *spec = service_spec_parse(short_form, &error);
+
+    g_assert_no_error(error);
+    g_assert_true(watch_list_add(b->context.watched, spec, false, &error));
+}
+
+static const ServiceReport *report_of(const Bench *b, const char *name)
+{
+    return service_report(watch_list_find(b->context.watched, name));
+}
+
+/* ---- Guest ---- */
+
+#define ID_1 "11111111-1111-4111-8111-111111111111"
+#define COMMAND(id, epoch) "{\"mend.command-id\": \"" id "\", \"mend.epoch\": " epoch ", \"mend.incident\": \"i\", \"mend.entity\": \"service/v/p\"}"
+
+static void test_a_kill_a_restart_by_command_and_its_repeat(void)
+{
+    Bench *b = bench_new();
+    const json_t *answer, *extra, *event;
+    int64_t pid;
+
+    add(b, "process:p=sleep 600");
+    WAIT_FOR(report_of(b, "p")->state == SERVICE_RUNNING);
+    kill((pid_t) report_of(b, "p")->pid, SIGKILL);
+    WAIT_FOR(report_of(b, "p")->state == SERVICE_FAILED);
+    event = event_values(b, "service_state", 1);
+    g_assert_cmpstr(json_string_or(event, "state", ""), ==, "failed");
+    g_assert_cmpstr(json_string_or(event, "previous", ""), ==, "running");
+    g_assert_cmpstr(json_string_or(event, "intent", ""), ==, "none");
+    g_assert_cmpint(json_int_or(event, "signal", 0), ==, 9);
+    g_assert_cmpint(json_int_or(event, "sequence", 0), ==, 2);
+    answer = call_with(b, "Guest", "restart", "{\"name\": \"p\", \"timeout_ms\": 5000}", COMMAND(ID_1, "3"));
+    extra = json_object_get(answer, "extra");
+    g_assert_cmpstr(json_string_or(answer, "opcode", ""), ==, "_method_response");
+    g_assert_cmpstr(json_string_or(extra, "mend.state", ""), ==, "done");
+    g_assert_cmpstr(json_string_or(extra, "mend.command-id", ""), ==, ID_1);
+    g_assert_cmpstr(json_string_or(extra, "mend.incident", ""), ==, "i");
+    g_assert_cmpint(json_int_or(extra, "mend.started_us", 0), >, 0);
+    g_assert_cmpint(json_int_or(extra, "mend.ended_us", 0), >=, json_int_or(extra, "mend.started_us", 0));
+    pid = report_of(b, "p")->pid;
+    g_assert_cmpint(json_int_or(json_object_get(json_object_get(answer, "body"), "_arguments"), "pid", 0), ==, pid);
+    answer = call_with(b, "Guest", "restart", "{\"name\": \"p\", \"timeout_ms\": 5000}", COMMAND(ID_1, "3"));
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.state", ""), ==, "done");
+    g_assert_cmpint(json_int_or(json_object_get(json_object_get(answer, "body"), "_arguments"), "pid", 0), ==, pid);
+    g_assert_cmpint(report_of(b, "p")->pid, ==, pid); /* it ran once */
+    agent_close(b);
+    agent_open(b); /* and once for the next agent too */
+    add(b, "process:p=sleep 600");
+    WAIT_FOR(report_of(b, "p")->state == SERVICE_RUNNING);
+    answer = call_with(b, "Guest", "restart", "{\"name\": \"p\", \"timeout_ms\": 5000}", COMMAND(ID_1, "3"));
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.state", ""), ==, "done");
+    g_assert_cmpint(report_of(b, "p")->pid, ==, pid);
+    kill((pid_t) pid, SIGKILL);
+    bench_free(b);
+}
+
+static void test_a_repeat_while_it_runs_gets_the_same_answer(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *first = NULL, *second = NULL;
+
+    add(b, "process:p=sleep 600");
+    WAIT_FOR(report_of(b, "p")->state == SERVICE_RUNNING);
+    first = ask(b, "Guest", "restart", "{\"name\": \"p\"}", COMMAND(ID_1, "3"));
+    second = ask(b, "Guest", "restart", "{\"name\": \"p\"}", COMMAND(ID_1, "3"));
+    WAIT_FOR(answer_of(b, first) != NULL && answer_of(b, second) != NULL);
+    g_assert_true(json_equal(json_object_get(answer_of(b, first), "body"), json_object_get(answer_of(b, second), "body")));
+    kill((pid_t) report_of(b, "p")->pid, SIGKILL);
+    bench_free(b);
+}
+
+static void refused(Bench *b, const char *method, const char *arguments, const char *extra, const char *error)
+{
+    const json_t *answer = call_with(b, "Guest", method, arguments, extra);
+
+    g_assert_cmpstr(json_string_or(answer, "opcode", ""), ==, "_exception");
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.state", ""), ==, "refused");
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.error", ""), ==, error);
+}
+
+static void test_what_may_not_run_is_refused_with_a_typed_error(void)
+{
+    Bench *b = bench_new();
+
+    add(b, "tcp:t=127.0.0.1:1");
+    refused(b, "restart", "{\"name\": \"nothing\"}", COMMAND("11111111-1111-4111-8111-000000000001", "5"), COMMAND_ERROR_NOT_FOUND);
+    refused(b, "restart", "{\"name\": \"t\"}", COMMAND("11111111-1111-4111-8111-000000000002", "4"), COMMAND_ERROR_STALE_EPOCH);
+    refused(b, "restart", "{\"name\": \"t\"}",
+            "{\"mend.command-id\": \"11111111-1111-4111-8111-000000000003\", \"mend.epoch\": 5, \"mend.deadline\": 1000}",
+            COMMAND_ERROR_DEADLINE);
+    refused(b, "restart", "{\"name\": 7}", COMMAND("11111111-1111-4111-8111-000000000004", "5"), COMMAND_ERROR_ARGUMENT);
+    refused(b, "explode", "{}", COMMAND("11111111-1111-4111-8111-000000000005", "5"), COMMAND_ERROR_UNKNOWN);
+    refused(b, "restart", "{\"name\": \"t\"}", COMMAND("not-a-uuid", "5"), COMMAND_ERROR_ARGUMENT);
+    bench_free(b);
+}
+
+static void test_events_wait_for_the_bus_one_per_service(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *digest = NULL;
+    g_autoptr(Value) states = NULL;
+    g_autoptr(json_t) json = NULL;
+
+    add(b, "process:p=sleep 600");
+    WAIT_FOR(report_of(b, "p")->state == SERVICE_RUNNING);
+    watch_list_set_online(b->context.watched, false);
+    for (int i = 0; i < 3; i++) {
+        kill((pid_t) report_of(b, "p")->pid, SIGKILL);
+        WAIT_FOR(report_of(b, "p")->state == SERVICE_FAILED);
+        if (i < 2)
+            json_decref((json_t *) json_incref((json_t *) call_with(b, "Guest", "start", "{\"name\": \"p\"}", NULL)));
+    }
+    g_assert_cmpuint(count_events(b, "service_state"), ==, 1);
+    states = watch_list_digest(b->context.watched);
+    g_assert_cmpstr(value_get_string(states, "p"), ==, "failed");
+    watch_list_set_online(b->context.watched, true);
+    g_assert_cmpuint(count_events(b, "service_state"), ==, 2);
+    g_assert_cmpstr(json_string_or(event_values(b, "service_state", 1), "state", ""), ==, "failed");
+    g_assert_cmpuint(watch_list_event_sequence(b->context.watched), ==, 2);
+    bench_free(b);
+}
+
+static void test_monitor_is_kept_and_brings_no_commands(void)
+{
+    Bench *b = bench_new();
+
+    CALL_IS("Guest", "monitor", "{\"name\": \"job\", \"standard\": \"exec\", \"parameters\": {\"start\": \"a\", \"stop\": \"b\", \"monitor\": \"c\"}}",
+            "! commands over the bus are not allowed here (mend-guest --allow-remote-commands)");
+    CALL_IS("Guest", "monitor", "{\"name\": \"t\", \"standard\": \"tpc\"}",
+            "! no standard 'tpc'; there are systemd, ocf, lsb, exec, process, tcp and http (did you mean tcp?)");
+    CALL_IS("Guest", "monitor", "{\"name\": \"t\", \"standard\": \"tcp\", \"agent\": \"127.0.0.1:1\", \"interval_ms\": 50}", "{}");
+    WAIT_FOR(report_of(b, "t")->state == SERVICE_FAILED);
+    agent_close(b);
+    agent_open(b);
+    g_assert_nonnull(watch_list_find(b->context.watched, "t"));
+    CALL_IS("Guest", "unmonitor", "{\"name\": \"t\"}", "{}");
+    CALL_IS("Guest", "unmonitor", "{\"name\": \"t\"}", "! no service 't' is watched here; there are: none");
+    CALL_IS("Guest", "list", "{}", "{\"services\":[]}");
+    agent_close(b);
+    agent_open(b);
+    g_assert_null(watch_list_find(b->context.watched, "t"));
+    bench_free(b);
+}
+
+/* ---- Matahari ---- */
+
+static void test_host_uuids_and_power(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *agent_uuid = g_strdup_printf("{\"uuid\":\"%s\"}", b->context.identity->agent);
+    g_autofree char *reboot_uuid = g_strdup_printf("{\"uuid\":\"%s\"}", b->context.identity->boot_id);
+
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Agent\"}", agent_uuid);
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Reboot\"}", reboot_uuid);
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Custom\"}", "{\"uuid\":\"not-available\"}");
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Century\"}", "{\"uuid\":\"invalid-lifetime\"}");
+    CALL_IS("Host", "set_uuid", "{\"lifetime\": \"Hardware\", \"uuid\": \"x\"}", "{\"rc\":23}");
+    CALL_IS("Host", "set_uuid", "{\"lifetime\": \"Custom\"}", "! Invalid Arguments");
+    CALL_IS("Host", "set_uuid", "{\"lifetime\": \"Custom\", \"uuid\": \"rack-7\"}", "{\"rc\":0}");
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Custom\"}", "{\"uuid\":\"rack-7\"}");
+    CALL_IS("Host", "identify", "{}", "{}");
+    CALL_IS("Host", "reboot", "{}", "! power is not in the agent's hands here (mend-guest --allow-power)");
+    CALL_IS("Host", "list_power_profiles", "{}", "{\"profiles\":[]}");
+    CALL_IS("Host", "get_power_profile", "{}", "! Error in backend");
+    CALL_IS("Host", "set_power_profile", "{}", "! Invalid Arguments");
+    const Value *values = qmf_object_values(qmf_agent_object(b->agent, "Host"));
+    g_assert_cmpint(value_get_int(values, "memory", 0), >, 1000);
+    g_assert_cmpint(value_get_int(values, "cpu_count", 0), >, 0);
+    g_assert_cmpint(value_get_int(value_get(values, "process_statistics"), "total", 0), >, 1);
+    g_assert_true(g_str_has_prefix(value_get_string(values, "os"), "Linux ("));
+    g_assert_cmpstr(value_get_string(values, "custom_uuid"), ==, "rack-7");
+    bench_free(b);
+}
+
+static void test_services_answer_as_the_original(void)
+{
+    Bench *b = bench_new();
+
+    CALL_IS("Services", "list", "{}", "{\"agents\":[\"mhdemo\"]}");
+    CALL_IS("Services", "stop", "{\"name\": \"mhdemo\", \"timeout\": 5000}", "{\"rc\":0}");
+    CALL_IS("Services", "status", "{\"name\": \"mhdemo\", \"timeout\": 5000}", "{\"rc\":3}");
+    CALL_IS("Services", "start", "{\"name\": \"mhdemo\", \"timeout\": 5000}", "{\"rc\":0}");
+    CALL_IS("Services", "status", "{\"name\": \"mhdemo\"}", "{\"rc\":0}");
+    CALL_IS("Services", "stop", "{\"name\": \"mhdemo\"}", "{\"rc\":0}");
+    CALL_IS("Services", "status", "{\"name\": \"nothing\"}", "{\"rc\":1}");
+    CALL_IS("Services", "enable", "{\"name\": \"mhdemo\"}", "{\"rc\":5}");
+    CALL_IS("Services", "status", "{\"name\": \"\"}", "! Invalid Arguments");
+    CALL_IS("Services", "status", "{\"name\": \"../../bin/sh\"}", "! Invalid Arguments");
+    CALL_IS("Services", "describe", "{\"name\": \"mhdemo\"}", "! Not implemented");
+    bench_free(b);
+}
+
+#define CODES "\"name\": \"r\", \"provider\": \"mendtest\", \"agent\": \"Codes\", \"parameters\": {\"state\": \"%s/state\"}"
+#define MONITOR "{" CODES ", \"action\": \"monitor\", \"interval\": 30, \"timeout\": 5000, \"userdata\": \"mine\", \"expected-rc\": 7}"
+
+static void test_resources_recur_as_the_original_and_never_twice(void)
+{
+    Bench *b = bench_new();
+    const json_t *event;
+    g_autofree char *log = NULL;
+    unsigned runs;
+
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\"}", "{\"rc\":7}");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"start\"}", "{\"rc\":0}");
+    CALL_IS("Resources", "invoke", MONITOR, "{\"rc\":0,\"userdata\":\"mine\"}");
+    CALL_IS("Resources", "invoke", MONITOR, "{\"rc\":0,\"userdata\":\"mine\"}");
+    world_remove(b->world, "state");
+    WAIT_FOR(count_events(b, "resource_op") == 1);
+    event = event_values(b, "resource_op", 0);
+    g_assert_cmpint(json_int_or(event, "rc", -1), ==, 7);
+    g_assert_cmpint(json_int_or(event, "interval", -1), ==, 30);
+    g_assert_cmpint(json_int_or(event, "expected-rc", -1), ==, 7);
+    g_assert_cmpstr(json_string_or(event, "userdata", ""), ==, "mine");
+    g_assert_cmpstr(json_string_or(event, "provider", ""), ==, "mendtest");
+    g_assert_cmpint(json_int_or(event, "timestamp", 0), <, INT64_C(100000000000)); /* seconds */
+    world_write(b->world, "state", "");
+    WAIT_FOR(count_events(b, "resource_op") == 2);
+    g_assert_cmpint(json_int_or(event_values(b, "resource_op", 1), "rc", -1), ==, 0);
+    g_assert_true(json_equal(json_object_get(event_values(b, "resource_op", 1), "sequence"), json_object_get(event, "sequence")));
+    CALL_IS("Resources", "fail", "{\"name\": \"r\", \"rc\": 1}", "{}");
+    WAIT_FOR(count_events(b, "resource_op") == 4); /* told as failed, and the next monitor says it is not */
+    CALL_IS("Resources", "cancel", "{\"name\": \"r\", \"action\": \"monitor\", \"interval\": 30}", "{}");
+    CALL_IS("Resources", "cancel", "{\"name\": \"r\", \"action\": \"monitor\", \"interval\": 30}", "{}");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"stop\"}", "{\"rc\":0}");
+    world_remove(b->world, "state.log");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\"}", "{\"rc\":7}");
+    for (int64_t until_us = clock_now_us() + 150 * US_PER_MS; clock_now_us() < until_us;)
+        g_main_context_iteration(NULL, FALSE);
+    log = world_read(b->world, "state.log");
+    for (runs = 0; strstr(log, "monitor") != NULL; runs++)
+        memcpy(strstr(log, "monitor"), "-------", 7);
+    g_assert_cmpuint(runs, ==, 1); /* nothing recurs any more */
+    g_assert_cmpuint(count_events(b, "resource_op"), ==, 4);
+    bench_free(b);
+}
+
+static void test_resources_errors_and_lists(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *xml = NULL;
+
+    CALL_IS("Resources", "list_standards", "{}", "{\"standards\":[\"ocf\",\"lsb\",\"systemd\"]}");
+    CALL_IS("Resources", "list_providers", "{\"standard\": \"ocf\"}", "{\"providers\":[\"mendtest\"]}");
+    CALL_IS("Resources", "list_providers", "{\"standard\": \"lsb\"}", "{\"providers\":[]}");
+    CALL_IS("Resources", "list", "{\"provider\": \"mendtest\"}", "{\"agents\":[\"Codes\"]}");
+    CALL_IS("Resources", "list", "{\"standard\": \"none\"}", "{\"agents\":[]}");
+    CALL_IS("Resources", "list", "{\"standard\": \"systemd\"}", "{\"agents\":[]}");
+    CALL_IS("Resources", "invoke", "{" CODES "}", "! Invalid Arguments");
+    CALL_IS("Resources", "invoke", "{\"action\": \"monitor\"}", "! Invalid Arguments");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"standard\": \"upstart\", \"action\": \"monitor\"}", "! Not implemented");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"explode\"}", "{\"rc\":3}");
+    CALL_IS("Resources", "invoke", "{\"name\": \"x\", \"agent\": \"Nothing\", \"action\": \"monitor\"}", "{\"rc\":5}");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\", \"interval\": 4294967295}", "! Invalid Arguments");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\", \"timeout\": 4294967295}", "! Invalid Arguments");
+    world_write(b->world, "state.hang", "");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\", \"timeout\": 100}", "{\"rc\":198}");
+    world_remove(b->world, "state.hang");
+    world_write(b->world, "state.code", "kill");
+    CALL_IS("Resources", "invoke", "{" CODES ", \"action\": \"monitor\"}", "{\"rc\":194}");
+    xml = call(b, "Resources", "describe", "{\"provider\": \"mendtest\", \"agent\": \"Codes\"}");
+    g_assert_nonnull(strstr(xml, "<resource-agent name=\\\"Codes\\\""));
+    CALL_IS("Resources", "describe", "{\"standard\": \"lsb\", \"agent\": \"mhdemo\"}", "! Not implemented");
+    bench_free(b);
+}
+
+static void test_a_cancel_while_it_runs(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *running = NULL;
+
+    world_write(b->world, "state.hang", "");
+    running = ask(b, "Resources", "invoke", "{" CODES ", \"action\": \"monitor\", \"interval\": 20, \"timeout\": 500}", NULL);
+    WAIT_FOR(world_has(b->world, "state.hung"));
+    CALL_IS("Resources", "cancel", "{\"name\": \"r\", \"action\": \"monitor\", \"interval\": 20}", "{}");
+    CALL_IS("Resources", "cancel", "{\"name\": \"r\", \"action\": \"monitor\", \"interval\": 20}", "{}");
+    WAIT_FOR(answer_of(b, running) != NULL);
+    g_assert_cmpuint(count_events(b, "resource_op"), ==, 0);
+    bench_free(b);
+}
+
+static void test_an_agent_that_ends_answers_what_is_open(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *open = NULL;
+    const json_t *answer;
+
+    world_write(b->world, "state.hang", "");
+    open = ask(b, "Resources", "invoke", "{" CODES ", \"action\": \"start\"}", COMMAND(ID_1, "1"));
+    WAIT_FOR(world_has(b->world, "state.hung"));
+    agent_close(b);
+    answer = answer_of(b, open);
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.error", ""), ==, COMMAND_ERROR_INTERRUPTED);
+    agent_open(b);
+    answer = call_with(b, "Resources", "invoke", "{" CODES ", \"action\": \"start\"}", COMMAND(ID_1, "1"));
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.error", ""), ==, COMMAND_ERROR_INTERRUPTED);
+    bench_free(b);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/guest/a kill, a restart by command, its repeat", test_a_kill_a_restart_by_command_and_its_repeat);
+    g_test_add_func("/guest/a repeat while it runs gets the same answer", test_a_repeat_while_it_runs_gets_the_same_answer);
+    g_test_add_func("/guest/what may not run is refused", test_what_may_not_run_is_refused_with_a_typed_error);
+    g_test_add_func("/guest/events wait for the bus", test_events_wait_for_the_bus_one_per_service);
+    g_test_add_func("/guest/monitor is kept", test_monitor_is_kept_and_brings_no_commands);
+    g_test_add_func("/guest/an agent that ends answers what is open", test_an_agent_that_ends_answers_what_is_open);
+    g_test_add_func("/matahari/host", test_host_uuids_and_power);
+    g_test_add_func("/matahari/services", test_services_answer_as_the_original);
+    g_test_add_func("/matahari/resources recur", test_resources_recur_as_the_original_and_never_twice);
+    g_test_add_func("/matahari/resources errors and lists", test_resources_errors_and_lists);
+    g_test_add_func("/matahari/cancel while it runs", test_a_cancel_while_it_runs);
+    return g_test_run();
+}
