@@ -44,7 +44,7 @@ static bool open_tls(Broker *b, GError **error)
     const BrokerSettings *s = b->settings;
     const char *cert = s->tls_cert != NULL ? s->tls_cert : b->site != NULL ? site_cert_file(b->site) : NULL;
     const char *key = s->tls_key != NULL ? s->tls_key : b->site != NULL ? site_key_file(b->site) : NULL;
-    const char *ca = s->tls_client_ca != NULL ? s->tls_client_ca : b->site != NULL ? site_ca_file(b->site) : NULL;
+    const char *ca = s->tls_client_ca; /* proton then refuses clients without a certificate, so only when asked for */
 
     if ((s->tls_cert == NULL) != (s->tls_key == NULL)) {
         g_set_error(error, BROKER_ERROR, BROKER_ERROR_SETTINGS, "--tls-cert and --tls-key belong together");

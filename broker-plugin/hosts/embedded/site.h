@@ -35,13 +35,12 @@ const char *site_ca_file(const Site *site);
 const char *site_cert_file(const Site *site);
 const char *site_key_file(const Site *site);
 
-/* This machine's ID: SMBIOS product UUID, else /etc/machine-id, canonical. (transfer full) NULL: neither can be read. */
-char *site_machine_id(GError **error);
-
 /* New password for agent-@id (an old one ends), @id in the form a UUID has. Returns the credentials file for that machine, YAML with
  * `user`, `password`, `url` (of this broker as far as known) and `ca` (PEM): what `mend enrol ID` prints. A running broker takes it in
  * at once (sasl.h reads the file when it changed). (transfer full) NULL: error. */
 char *site_enrol(Site *site, const char *id, GError **error);
+/* As site_enrol() for any user of docs/wire.md ("operator" …). */
+char *site_user_new(Site *site, const char *user, GError **error);
 /* A certificate for @user signed by the site CA (CN = user), for EXTERNAL: both PEM, (transfer full). */
 bool site_certificate(Site *site, const char *user, char **ret_cert_pem, char **ret_key_pem, GError **error);
 /* The user can no longer authenticate; its credentials file goes. False also when there was none. */
