@@ -127,7 +127,7 @@ static void test_what_does_not_fit_fails(void)
         "c=biws,r=" THEIRS OURS ",p=AAzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", /* another proof */
         "c=biws,r=" THEIRS "x,p=" PROOF,                                            /* another nonce */
         "c=eSws,r=" THEIRS OURS ",p=" PROOF,                                        /* another header than was sent first */
-        "c=biws,r=" THEIRS OURS ",p=AAAA", "c=biws,r=" THEIRS OURS, "c=biws,r=" THEIRS OURS ",p=", "", "r=", "c=", ",,,", "p=" PROOF,
+        "c=biws,r=" THEIRS OURS ",p=AAAA", "c=biws,r=" THEIRS OURS, "c=biws,r=" THEIRS OURS ",p=", "", "r=", "c=", ",,,", ("p=" PROOF),
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(lasts); i++) {

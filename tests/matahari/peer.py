@@ -84,8 +84,9 @@ class Connection:
             self.offer_010()
         self.authenticate()
         self.open_session()
+        for link in self.links:
+            link.attached, link.credit, link.count, link.remote_handle, link.partial = False, 0, 0, None, b''
         for link in self.links if links else []:
-            link.attached, link.credit, link.count = False, 0, 0
             self.attach(link)
 
     def offer_010(self):

@@ -113,9 +113,13 @@ static int op_apply(Store *store, const Op *op)
     const char *name = (const char *) (op + 1), *bytes = name + op->n_name + 1;
     static const Statement statements[] = { [OP_PUT] = STATEMENT_PUT, [OP_FORGET] = STATEMENT_FORGET,
         [OP_NODE_PUT] = STATEMENT_NODE_PUT, [OP_NODE_FORGET] = STATEMENT_NODE_FORGET, [OP_STATE_PUT] = STATEMENT_STATE_PUT };
-    Statement statement = op->kind == OP_STATE_PUT && op->n_bytes == 0 ? STATEMENT_STATE_FORGET : statements[op->kind];
-    sqlite3_stmt *s = store->statements[statement];
+    Statement statement;
+    sqlite3_stmt *s;
 
+    if (op->kind == OP_NOTHING)
+        return SQLITE_OK;
+    statement = op->kind == OP_STATE_PUT && op->n_bytes == 0 ? STATEMENT_STATE_FORGET : statements[op->kind];
+    s = store->statements[statement];
     switch (op->kind) {
     case OP_PUT:
         sqlite3_bind_int64(s, 1, (sqlite3_int64) op->record);
