@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static gboolean on_stop(gpointer loop)
 {
@@ -22,6 +23,17 @@ static gboolean on_statistics(gpointer broker)
 
     fprintf(stderr, "%s\n", text);
     return G_SOURCE_CONTINUE;
+}
+
+/* Every peer is a descriptor: take all the system allows. */
+static void raise_limits(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 static int run(const BrokerSettings *settings)
@@ -59,6 +71,7 @@ int verb_broker(char **argv)
         }
     log_open("mend broker", LOG_LEVEL_NOTICE);
     signal(SIGPIPE, SIG_IGN);
+    raise_limits();
     broker_settings_init(&settings);
     if (!settings_read(broker_settings_rows, n_broker_settings_rows, &settings, argv, &rest, &error)) {
         fprintf(stderr, "mend broker: %s\n", error->message);

@@ -74,7 +74,11 @@ static bool open_access(Broker *b, Access *access, GError **error)
         log_warning("LAB MODE: no authentication, no access rules; anybody on this machine may do everything");
     b->sasl = sasl_server_new(b->site != NULL && !b->settings->lab ? site_users_file(b->site) : NULL,
                               b->settings->anonymous || b->settings->lab, error);
-    return b->sasl != NULL;
+    if (b->sasl == NULL)
+        return false;
+    if (b->owns_access && !b->settings->lab)
+        access_set_users(b->access, sasl_server_has_user, b->sasl);
+    return true;
 }
 
 static bool open_nodes(Broker *b, GError **error)

@@ -83,7 +83,8 @@ struct IoThread {
     pthread_t thread;
     int epoll_fd, event_fd;
     bool stopping, running, accepts; /* accepts: has the listeners */
-    int64_t stop_at_us, next_tick_us, next_sweep_us, retry_accept_us;
+    int64_t stop_at_us, next_tick_us, next_sweep_us, retry_accept_us, next_trim_us;
+    gint64 peak_held_bytes, peak_connections;
     Connection *connections, *dirty, *ended;
     gint n_connections;
     PutBatch put;

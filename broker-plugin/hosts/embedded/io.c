@@ -9,7 +9,7 @@
 #include "lib/base/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <arpa/inet.h>
@@ -20,6 +20,9 @@
 #include <unistd.h>
 
 #define TICK_US (200 * US_PER_MS)
+#define TRIM_US (2 * US_PER_S)
+#define TRIM_BYTES (INT64_C(16) << 20)
+#define TRIM_CONNECTIONS 100
 
 typedef struct Adoption {
     Task task;
@@ -160,6 +163,25 @@ static void tick_all(IoThread *io, int64_t now_us)
     io->next_tick_us = now_us + TICK_US;
 }
 
+/* What a crowd that has left held goes back to the system; by itself the allocator keeps it. */
+static void trim(IoThread *io, int64_t now_us)
+{
+    Broker *b = io->broker;
+    gint64 held = __atomic_load_n(&b->held_bytes, __ATOMIC_RELAXED);
+    gint64 connections = charge_held(&b->budget, CHARGE_CONNECTIONS);
+
+    if (now_us < io->next_trim_us)
+        return;
+    io->next_trim_us = now_us + TRIM_US;
+    if (io->peak_held_bytes - held > TRIM_BYTES || io->peak_connections - connections > TRIM_CONNECTIONS) {
+        malloc_trim(0);
+        io->peak_held_bytes = held;
+        io->peak_connections = connections;
+    }
+    io->peak_held_bytes = MAX(io->peak_held_bytes, held);
+    io->peak_connections = MAX(io->peak_connections, connections);
+}
+
 static void on_time(IoThread *io)
 {
     int64_t now_us = clock_now_us();
@@ -171,6 +193,7 @@ static void on_time(IoThread *io)
     if (now_us >= io->next_sweep_us) {
         int64_t next_us = subscriptions_sweep(io->broker->subscriptions, now_us);
         io->next_sweep_us = MIN(next_us, router_sweep(io->broker->router, now_us));
+        trim(io, now_us);
     }
     if (io->retry_accept_us != 0 && now_us >= io->retry_accept_us && !io->stopping) {
         io->retry_accept_us = 0;

@@ -11,7 +11,7 @@ const Setting broker_settings_rows[] = {
     {"data", SETTING_STRING, FIELD(data), 0, 0, NULL, "DIR site identity, users, durable messages (default: $MEND_DATA, then /var/lib/mend)"},
     {"tls-cert", SETTING_STRING, FIELD(tls_cert), 0, 0, NULL, "FILE server certificate, PEM (default: the one the site CA signed)"},
     {"tls-key", SETTING_STRING, FIELD(tls_key), 0, 0, NULL, "FILE its key, PEM"},
-    {"tls-client-ca", SETTING_STRING, FIELD(tls_client_ca), 0, 0, NULL, "FILE who signs client certificates, PEM (default: the site CA)"},
+    {"tls-client-ca", SETTING_STRING, FIELD(tls_client_ca), 0, 0, NULL, "FILE who signs client certificates, PEM: then every TLS peer needs one, and its CN is the user"},
     {"lab", SETTING_BOOL, FIELD(lab), 0, 0, NULL, "no authentication and no access rules, on loopback only: for benchmarks and probes"},
     {"anonymous", SETTING_BOOL, FIELD(anonymous), 0, 0, NULL, "let peers in without a name; such a peer can be an agent and nothing else"},
     {"auto-create", SETTING_BOOL, FIELD(auto_create), 0, 0, "true", "attaching to an unknown plain address makes a queue of that name"},
