@@ -281,6 +281,8 @@ static bool member_add(Loader *l, GArray *array, const Attributes *a, GError **e
 
 static bool start_schema(Loader *l, const Attributes *a, GError **error)
 {
+    if (l->package != NULL)
+        return fail_tag(l, error, "a second <schema>; one file has one");
     l->package = g_strdup(attribute(a, "package"));
     return true;
 }

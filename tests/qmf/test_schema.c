@@ -258,6 +258,7 @@ static void test_broken_files(void)
         { "argument-of-event-unknown", "3:19: \"timestmap\" is not in <eventArguments> above; did you mean \"timestamp\"?" },
         { "property-outside-class", "2:3: <property> inside <schema>, want it inside <class>" },
         { "not-a-schema", "1:1: <class> at the top, want <schema>" },
+        { "schema-twice", "4:1: a second <schema>; one file has one" },
         { "class-twice", "3:10: \"C\" is declared twice" },
         { "property-twice", "4:16: \"x\" is declared twice" },
         { "text-inside", "2:21: text between elements, want elements only" },

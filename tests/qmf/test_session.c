@@ -293,8 +293,8 @@ static void test_commands_are_settled_with_their_answers(void)
     AmqpSenderOptions to = { .address = QUEUE };
     AmqpReceiverOptions from = { .address = "mend.results", .on_message = on_result, .user = &results };
     AmqpSender *sender = amqp_sender_new(engine->client, &to);
+    AmqpReceiver *receiver = amqp_receiver_new(engine->client, &from);
 
-    amqp_receiver_new(engine->client, &from);
     send_command(sender, "one");
     g_assert_true(wait_for(&results.n, 1));
     g_assert_cmpint(results.last->opcode, ==, QMF_METHOD_RESPONSE);
@@ -314,6 +314,8 @@ static void test_commands_are_settled_with_their_answers(void)
     g_assert_cmpstr(results.last->correlation_id, ==, "three");
     g_assert_cmpuint(second->calls, ==, 2);
     qmf_message_free(results.last);
+    amqp_receiver_free(receiver);
+    amqp_sender_free(sender);
 }
 
 int main(int argc, char **argv)
