@@ -2,6 +2,7 @@
 
 #include "lib/base/file.h"
 #include "lib/base/log.h"
+#include "lib/base/machine.h"
 #include "lib/base/uuid.h"
 
 #include <string.h>
@@ -38,23 +39,6 @@ static char *uuid_under(const char *root, const char *path)
     g_autofree char *text = read_under(root, path);
 
     return text != NULL ? uuid_canonical(text) : NULL;
-}
-
-/* A container shares the hardware's UUID with its host and its neighbours. */
-static bool in_container(const char *root)
-{
-    static const char *const marks[] = {"run/systemd/container", ".dockerenv", "run/.containerenv"};
-    g_autofree char *environ_path = g_build_filename(root, "proc/1/environ", NULL), *environment = NULL;
-    gsize length = 0;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(marks); i++) {
-        g_autofree char *path = g_build_filename(root, marks[i], NULL);
-
-        if (g_file_test(path, G_FILE_TEST_EXISTS))
-            return true;
-    }
-    return g_file_get_contents(environ_path, &environment, &length, NULL) &&
-           (g_str_has_prefix(environment, "container=") || memmem(environment, length, "\0container=", 11) != NULL);
 }
 
 static char *hardware_uuid(const char *root)
@@ -106,14 +90,14 @@ static char *read_hostname(void)
     return g_strdup(*name != '\0' ? name : "localhost");
 }
 
-static bool choose_id(Identity *identity, const char *given, GError **error)
+static bool choose_id(Identity *identity, const char *given, const char *root, GError **error)
 {
     if (given != NULL && (identity->id = uuid_canonical(given)) == NULL) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "--id: '%s' is no UUID", given);
         return false;
     }
-    if (identity->id == NULL)
-        identity->id = g_strdup(identity->hardware != NULL && !identity->container ? identity->hardware : identity->filesystem);
+    if (identity->id == NULL && (identity->id = machine_uuid(root)) == NULL)
+        identity->id = g_strdup(identity->filesystem);
     return true;
 }
 
@@ -124,7 +108,6 @@ Identity *identity_load(const char *data, const char *given_id, const char *root
 
     if (!folder_make(data, 0700, error) || !count_epoch(identity, data, error))
         return NULL;
-    identity->container = in_container(root);
     identity->machine_id = read_under(root, "etc/machine-id");
     identity->filesystem = uuid_under(root, "etc/machine-id");
     if (identity->filesystem == NULL && (identity->filesystem = kept_uuid(data, "filesystem-uuid", error)) == NULL)
@@ -142,7 +125,7 @@ Identity *identity_load(const char *data, const char *given_id, const char *root
     identity->custom = file_read_line(custom, CUSTOM_MAX_BYTES + 1, NULL);
     identity->genid = uuid_under(root, "sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw");
     identity->hostname = read_hostname();
-    return choose_id(identity, given_id, error) ? g_steal_pointer(&identity) : NULL;
+    return choose_id(identity, given_id, root, error) ? g_steal_pointer(&identity) : NULL;
 }
 
 bool identity_set_custom(Identity *identity, const char *data, const char *uuid, GError **error)

@@ -5,7 +5,7 @@
 #include "lib/base/base.h"
 
 typedef struct Identity { /* strings owned; NULL where there is none */
-    char *id;          /* names the machine on the bus: SMBIOS UUID, in a container its machine-id, or what was given */
+    char *id;          /* names the machine on the bus: machine_uuid(), what was given, or else filesystem */
     char *filesystem;  /* of the installation: /etc/machine-id, else one made and kept in the data folder */
     char *machine_id;  /* /etc/machine-id as Matahari says it: 32 digits, no dashes; filesystem's when there is no such file */
     char *hardware;    /* SMBIOS or device tree */
@@ -16,7 +16,6 @@ typedef struct Identity { /* strings owned; NULL where there is none */
     char *genid;       /* VM generation id, where it can be read */
     char *hostname;
     uint32_t epoch;    /* number of this start of the agent, from 1; durable */
-    bool container;
 } Identity;
 
 /* @data: folder, made when missing. @given_id: --id, or NULL. @root: "/" (tests: another tree). Counts the epoch up, on disk, before it
