@@ -78,7 +78,7 @@ QmfAgent *qmf_agent_new(const QmfBus *bus, const QmfAgentOptions *options)
     agent->objects = g_ptr_array_new_with_free_func((GDestroyNotify) object_free);
     agent->by_name = g_hash_table_new(g_str_hash, g_str_equal);
     agent->calls = g_hash_table_new(NULL, NULL);
-    agent->subscriptions = subscriptions_new(agent);
+    agent->subscriptions = qmf_subscriptions_new(agent);
     return agent;
 }
 
@@ -91,7 +91,7 @@ void qmf_agent_free(QmfAgent *agent)
     calls = g_hash_table_get_keys(agent->calls);
     for (const GList *l = calls; l != NULL; l = l->next)
         qmf_call_raise(l->data, "The agent stops", NULL);
-    subscriptions_free(agent->subscriptions);
+    qmf_subscriptions_free(agent->subscriptions);
     g_hash_table_unref(agent->calls);
     g_hash_table_unref(agent->by_name);
     g_ptr_array_unref(agent->objects);

@@ -66,8 +66,8 @@ bool query_read(const QmfAgent *agent, const Value *map, Query *ret, const char 
 bool query_matches(const Query *query, const QmfObject *object);
 
 /* subscription.c */
-Subscriptions *subscriptions_new(QmfAgent *agent);
-void subscriptions_free(Subscriptions *subscriptions);
+Subscriptions *qmf_subscriptions_new(QmfAgent *agent);
+void qmf_subscriptions_free(Subscriptions *subscriptions);
 void subscriptions_receive(Subscriptions *subscriptions, const QmfMessage *request);
 void subscriptions_tick(Subscriptions *subscriptions, int64_t now_us);
 /* Called before the object goes. */

@@ -46,7 +46,7 @@ static void subscription_free(Subscription *s)
     g_free(s);
 }
 
-Subscriptions *subscriptions_new(QmfAgent *agent)
+Subscriptions *qmf_subscriptions_new(QmfAgent *agent)
 {
     Subscriptions *s = g_new0(Subscriptions, 1);
 
@@ -55,7 +55,7 @@ Subscriptions *subscriptions_new(QmfAgent *agent)
     return s;
 }
 
-void subscriptions_free(Subscriptions *s)
+void qmf_subscriptions_free(Subscriptions *s)
 {
     g_ptr_array_unref(s->all);
     g_free(s);
