@@ -1,0 +1,113 @@
+/* What the engine answers when it is asked: the object "Policy" of class org.matahariproject.mend:Policy. */
+#include "consumers/policy/policyd_private.h"
+
+#include "consumers/policy/story.h"
+#include "lib/base/clock.h"
+#include "lib/base/json.h"
+
+#include <string.h>
+
+#define HEARTBEAT_S 10
+
+static void answer_why(Policyd *p, QmfCall *call)
+{
+    const char *name = value_get_string(qmf_call_arguments(call), "entity");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(json_t) story = name == NULL ? NULL : story_of(machine_journal(p->machine), name, &error);
+    Value *outputs = value_map();
+
+    if (story == NULL) {
+        value_unref(outputs);
+        qmf_call_raise(call, error == NULL ? "entity is missing" : error->message, NULL);
+        return;
+    }
+    g_autofree char *text = story_text(story), *json = json_text(story);
+    value_set(outputs, "text", value_string(text));
+    value_set(outputs, "json", value_string(json));
+    qmf_call_return(call, outputs);
+}
+
+static bool incident_told(Policyd *p, const char *entity, json_t *all)
+{
+    g_autoptr(json_t) story = story_of(machine_journal(p->machine), entity, NULL);
+    json_t *incidents = json_object_get(story, "incidents");
+
+    for (size_t i = 0; i < json_array_size(incidents); i++) {
+        json_t *incident = json_array_get(incidents, i);
+
+        json_object_del(incident, "lines");
+        json_object_set_new(incident, "entity", json_string(entity));
+        json_array_append(all, incident);
+    }
+    return story != NULL;
+}
+
+/* Those that ended are in the journal only. Bounded: the newest of at most 200 entities. */
+static json_t *incidents_told(Policyd *p)
+{
+    g_auto(GStrv) entities = journal_entities(machine_journal(p->machine), "service/", 200, NULL);
+    json_t *all = json_array();
+
+    for (size_t i = 0; entities != NULL && entities[i] != NULL; i++)
+        incident_told(p, entities[i], all);
+    return all;
+}
+
+static void answer_incidents(Policyd *p, QmfCall *call)
+{
+    bool open_only = false;
+    Value *outputs = value_map();
+
+    value_as_bool(value_get(qmf_call_arguments(call), "open_only"), &open_only);
+    g_autoptr(json_t) incidents = open_only ? engine_incidents(machine_engine(p->machine)) : incidents_told(p);
+    value_set(outputs, "incidents", value_from_json(incidents));
+    qmf_call_return(call, outputs);
+}
+
+static void answer_operate(Policyd *p, QmfCall *call)
+{
+    const Value *arguments = qmf_call_arguments(call);
+    const char *verb = value_get_string(arguments, "verb"), *entity = value_get_string(arguments, "entity");
+    Value *outputs = value_map();
+
+    policyd_feed(p, &(EngineInput){ .kind = INPUT_OPERATOR, .verb = verb, .target = entity, .who = value_get_string(arguments, "who") }, NULL);
+    value_set(outputs, "text", value_string("taken"));
+    qmf_call_return(call, outputs);
+}
+
+static void on_method(QmfCall *call, void *user)
+{
+    const char *method = qmf_call_method(call);
+
+    if (strcmp(method, "why") == 0) {
+        answer_why(user, call);
+    } else if (strcmp(method, "incidents") == 0) {
+        answer_incidents(user, call);
+    } else if (strcmp(method, "operate") == 0) {
+        answer_operate(user, call);
+    } else {
+        g_autoptr(json_t) status = policyd_status(user);
+        Value *outputs = value_map();
+
+        value_set(outputs, "status", value_from_json(status));
+        qmf_call_return(call, outputs);
+    }
+}
+
+void policy_agent_start(Policyd *p, QmfSession *session)
+{
+    const QmfClass *class = qmf_schema_find(qmf_schema_builtin(), "org.matahariproject.mend", "Policy");
+    /* Its number of starts: seconds of the clock grow with each, and nothing has to be kept for it. */
+    QmfAgent *agent = qmf_session_agent(session, &(QmfAgentOptions){ .vendor = "matahariproject.org", .product = "mend-policy",
+                                                                     .instance = p->name, .epoch = (uint32_t) (p->base_wall_us / US_PER_S),
+                                                                     .heartbeat_interval_s = HEARTBEAT_S });
+    Value *values = value_map();
+
+    g_assert(class != NULL); /* a schema of ours, compiled in */
+    value_set(values, "name", value_string(p->name));
+    value_set(values, "epoch", value_uint(VALUE_UINT64, engine_epoch(machine_engine(p->machine))));
+    qmf_agent_add_class(agent, class);
+    qmf_agent_add_object(agent, class, "Policy", values);
+    qmf_agent_on_method(agent, class, on_method, p);
+    qmf_session_agent_start(session);
+}

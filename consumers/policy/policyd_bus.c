@@ -1,0 +1,415 @@
+/* The engine's side of the bus: two receivers, one sender per control queue, and a QMF console to the plugin for the claim and for what
+ * is true now.
+ *
+ * At each connect: find the plugin's agent, claim, and only then ask for the entities; the answers are fed as what is true. The
+ * same question follows a gap in the numbers of the events. */
+#include "consumers/policy/policyd_private.h"
+
+#include "consumers/common/event_message.h"
+#include "consumers/policy/crash.h"
+#include "consumers/policy/engine/id.h"
+#include "lib/base/clock.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "lib/model/entity.h"
+
+#include <string.h>
+
+#define SENDERS_MAX 20000
+#define ASK_TIMEOUT_US (5 * US_PER_S)
+#define RETRY_MS 1000
+#define GUEST_OBJECT "Guest"
+#define MEND_PACKAGE "org.matahariproject.mend"
+
+struct Bus {
+    Policyd *p;
+    AmqpClient *client;
+    QmfSession *session;
+    QmfConsole *console;
+    AmqpReceiver *events, *results;
+    GHashTable *senders;   /* agent -> AmqpSender */
+    char *broker;          /* the plugin's agent; NULL: not found yet */
+    bool open, claiming, asking, ask_again;
+    GSource *retry;
+};
+
+static void claim(Bus *bus);
+
+/* --- what is true now --- */
+
+static const char *kind_prefix(const Entity *entity, const char *state)
+{
+    if (entity->kind == ENTITY_HOST && (strcmp(state, "fault") == 0 || strcmp(state, "well") == 0))
+        return "observer";
+    return entity_kind_name(entity->kind);
+}
+
+static void feed_entity(Bus *bus, const Value *object)
+{
+    const Value *values = value_get(object, "_values");
+    const char *path = value_get_string(value_get(object, "_object_id"), "_object_name"), *state = value_get_string(values, "state");
+    const char *known, *source = value_get_string(values, "source");
+    uint64_t sequence = 0, known_sequence;
+    char id[UUID_TEXT_SIZE];
+
+    if (path == NULL || state == NULL || !value_as_uint(value_get(values, "sequence"), &sequence))
+        return;
+    if (engine_entity(machine_engine(bus->p->machine), path, &known, &known_sequence) &&
+        (sequence < known_sequence || (sequence == known_sequence && strcmp(known, state) == 0)))
+        return;
+    g_autoptr(Entity) entity = entity_parse(path, NULL);
+    if (entity == NULL || entity->kind == ENTITY_APP)
+        return;
+    g_autofree char *number = g_strdup_printf("%" G_GUINT64_FORMAT, sequence);
+    g_autofree char *kind = g_strdup_printf("%s.%s", kind_prefix(entity, state), state);
+    g_autoptr(json_t) data = value_get(values, "data") == NULL ? json_object() : value_to_json(value_get(values, "data"));
+    if (!json_is_object(data))
+        return;
+    id_derive(id, "entity", path, number, state, NULL);
+    const EventFields fields = { .id = id, .kind = kind, .source = source == NULL ? bus->broker : source, .entity = path,
+                                 .time_us = value_get_int(values, "since_us", policyd_wall_us(bus->p)), .sequence = sequence, .severity = 6,
+                                 .boot_id = json_string_or(data, "boot_id", NULL), .confidence = 1, .data = data };
+    g_autoptr(Event) event = event_new(&fields);
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ENTITY, .event = event }, NULL);
+}
+
+static void ask(Bus *bus);
+
+static void on_entities(const Value *answer, const GError *error, void *user)
+{
+    Bus *bus = user;
+
+    bus->asking = false;
+    if (error != NULL) {
+        if (bus->open)
+            log_warning("policy: what is true now could not be asked: %s", error->message);
+        return;
+    }
+    for (size_t i = 0; i < value_size(answer); i++)
+        feed_entity(bus, value_at(answer, i));
+    if (bus->ask_again)
+        ask(bus);
+}
+
+static void ask(Bus *bus)
+{
+    bus->ask_again = bus->asking;
+    if (bus->asking || bus->broker == NULL)
+        return;
+    bus->asking = true;
+    qmf_console_query_objects(bus->console, bus->broker, MEND_PACKAGE, "Entity", NULL, ASK_TIMEOUT_US, on_entities, bus);
+}
+
+/* --- the right to act --- */
+
+static gboolean on_retry(gpointer user)
+{
+    Bus *bus = user;
+
+    g_clear_pointer(&bus->retry, g_source_unref);
+    claim(bus);
+    return G_SOURCE_REMOVE;
+}
+
+static void retry_later(Bus *bus)
+{
+    if (bus->retry != NULL || !bus->open)
+        return;
+    bus->retry = g_timeout_source_new(RETRY_MS);
+    g_source_set_callback(bus->retry, on_retry, bus, NULL);
+    g_source_attach(bus->retry, g_main_context_get_thread_default());
+}
+
+static void on_claimed(const Value *answer, const GError *error, void *user)
+{
+    Bus *bus = user;
+    uint64_t epoch = 0;
+
+    bus->claiming = false;
+    if (!bus->open)
+        return;
+    if (error != NULL || !value_as_uint(value_get(answer, "epoch"), &epoch) || epoch == 0) {
+        log_warning("policy: the right to act was not given: %s", error == NULL ? "the answer has no epoch" : error->message);
+        retry_later(bus);
+        return;
+    }
+    log_notice("policy: %s acts, epoch %" G_GUINT64_FORMAT, bus->p->name, epoch);
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = epoch }, NULL);
+    ask(bus);
+}
+
+static void claim(Bus *bus)
+{
+    if (bus->claiming || !bus->open)
+        return;
+    if (bus->broker == NULL) {
+        qmf_console_locate(bus->console, NULL);
+        retry_later(bus);
+        return;
+    }
+    g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
+    value_set(arguments, "engine", value_string(bus->p->name));
+    bus->claiming = true;
+    qmf_console_call(bus->console, bus->broker, site, "claim", arguments, ASK_TIMEOUT_US, on_claimed, bus);
+}
+
+static void on_agent_found(const char *agent, const Value *attributes, void *user)
+{
+    Bus *bus = user;
+
+    if (!g_str_has_prefix(agent, BROKER_AGENT_PREFIX))
+        return;
+    if (g_strcmp0(bus->broker, agent) != 0) {
+        g_free(bus->broker);
+        bus->broker = g_strdup(agent);
+    }
+    if (engine_epoch(machine_engine(bus->p->machine)) == 0)
+        claim(bus);
+}
+
+static void on_agent_restarted(const char *agent, const Value *attributes, void *user)
+{
+    if (g_str_has_prefix(agent, BROKER_AGENT_PREFIX))
+        claim(user);
+}
+
+static void on_ready(void *user)
+{
+    claim(user);
+}
+
+static void on_state(AmqpClient *client, AmqpState state, const GError *why, void *user)
+{
+    Bus *bus = user;
+    bool was_open = bus->open;
+
+    bus->open = state == AMQP_STATE_OPEN;
+    if (bus->open) {
+        qmf_session_when_ready(bus->session, on_ready, bus);
+        return;
+    }
+    if (why != NULL)
+        log_warning("policy: the broker is not there: %s", why->message);
+    if (was_open)
+        policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = 0 }, NULL);
+}
+
+/* --- in --- */
+
+static void on_event(AmqpReceiver *receiver, AmqpDelivery *delivery, const AmqpMessage *message, void *user)
+{
+    Bus *bus = user;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Event) event = event_from_message(message, &error);
+    uint64_t before = engine_sequence(machine_engine(bus->p->machine));
+
+    if (event == NULL) {
+        log_warning("policy: an event is broken: %s", error->message);
+        amqp_delivery_reject(delivery, "mend:broken-event", error->message);
+        return;
+    }
+    if (g_str_has_prefix(event_fields(event)->kind, "service.failed"))
+        crash_at(CRASH_EVENT_TAKEN);
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_EVENT, .event = event }, delivery);
+    uint64_t after = engine_sequence(machine_engine(bus->p->machine));
+    if (before != 0 && (after > before + 1 || after < before)) {
+        log_info("policy: events %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are missing: asking what is true", before + 1, after - 1);
+        ask(bus);
+    }
+}
+
+static void on_result(AmqpReceiver *receiver, AmqpDelivery *delivery, const AmqpMessage *message, void *user)
+{
+    Bus *bus = user;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Result) result = result_from_message(message, &error);
+
+    if (result == NULL) {
+        log_warning("policy: a result is broken: %s", error->message);
+        amqp_delivery_reject(delivery, "mend:broken-result", error->message);
+        return;
+    }
+    if (result->state != RESULT_PROGRESS)
+        crash_at(CRASH_RESULT_TAKEN);
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_RESULT, .result = result }, delivery);
+}
+
+static void on_receiver_error(AmqpReceiver *receiver, const GError *error, void *user)
+{
+    log_warning("policy: %s", error->message);
+}
+
+/* --- out --- */
+
+typedef struct Sent {
+    Bus *bus;
+    char *command, *incident, *agent;
+} Sent;
+
+/* The broker's word about a command it would not take stands for the agent's. */
+static void refused(Bus *bus, const Sent *sent, const char *text)
+{
+    bool stale = strstr(text, COMMAND_ERROR_STALE_EPOCH) != NULL, late = strstr(text, COMMAND_ERROR_DEADLINE) != NULL;
+    Result result = { .command_id = sent->command, .incident = sent->incident, .agent = sent->agent, .state = RESULT_REFUSED,
+                      .error = (char *) (stale  ? COMMAND_ERROR_STALE_EPOCH
+                                         : late ? COMMAND_ERROR_DEADLINE
+                                                : COMMAND_ERROR_UNREACHABLE),
+                      .text = (char *) text };
+
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_RESULT, .result = &result }, NULL);
+    if (stale)
+        retry_later(bus);
+}
+
+static void on_sent(const GError *error, void *user)
+{
+    Sent *sent = user;
+
+    if (error == NULL) {
+        crash_at(CRASH_COMMAND_SENT);
+    } else if (!g_error_matches(error, AMQP_ERROR, AMQP_ERROR_CANCELLED)) {
+        log_warning("policy: command %s for %s: %s", sent->command, sent->agent, error->message);
+        if (g_error_matches(error, AMQP_ERROR, AMQP_ERROR_REJECTED) || g_error_matches(error, AMQP_ERROR, AMQP_ERROR_DENIED))
+            refused(sent->bus, sent, error->message);
+    }
+    g_free(sent->command);
+    g_free(sent->incident);
+    g_free(sent->agent);
+    g_free(sent);
+}
+
+static void on_sender_error(AmqpSender *sender, const GError *error, void *user)
+{
+    log_info("policy: a control queue is not there: %s", error->message); /* the command's own deadline decides */
+}
+
+static AmqpSender *sender_to(Bus *bus, const char *agent)
+{
+    AmqpSender *sender = g_hash_table_lookup(bus->senders, agent);
+
+    if (sender != NULL)
+        return sender;
+    if (g_hash_table_size(bus->senders) >= SENDERS_MAX)
+        g_hash_table_remove_all(bus->senders);
+    g_autofree char *address = g_strconcat(CONTROL_PREFIX, agent, NULL);
+    sender = amqp_sender_new(bus->client, &(AmqpSenderOptions){ .address = address, .on_error = on_sender_error, .user = bus });
+    g_hash_table_insert(bus->senders, g_strdup(agent), sender);
+    return sender;
+}
+
+/* "service.restart" is the method "restart" of the guest; its arguments in the widths the schema declares. */
+static Value *request_body(const Command *command, GError **error)
+{
+    const char *method_name = strchr(command->action, '.') == NULL ? command->action : strchr(command->action, '.') + 1;
+    const QmfClass *class = qmf_schema_find(qmf_schema_builtin(), MEND_PACKAGE, GUEST_OBJECT);
+    const QmfMethod *method = class == NULL ? NULL : qmf_class_method(class, method_name);
+    g_autoptr(Value) arguments = value_from_json(command->arguments);
+
+    if (method == NULL) {
+        g_set_error(error, QMF_ERROR, QMF_ERROR_UNKNOWN, "no method does %s", command->action);
+        return NULL;
+    }
+    if (strcmp(method_name, "stop") == 0)
+        value_set(arguments, "intent", value_string("command"));
+    Value *conformed = qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, arguments, error);
+    if (conformed == NULL)
+        return NULL;
+    Value *body = value_map();
+    value_set(body, "_object_id", qmf_object_id(command->agent, GUEST_OBJECT, 0));
+    value_set(body, "_method_name", value_string(method_name));
+    value_set(body, "_arguments", conformed);
+    return body;
+}
+
+static AmqpMessage *request_message(const Command *command, int64_t deadline_ms, int64_t left_us, GError **error)
+{
+    g_autoptr(QmfMessage) request = qmf_message_new(QMF_METHOD_REQUEST);
+
+    request->body = request_body(command, error);
+    if (request->body == NULL)
+        return NULL;
+    request->subject = g_strdup(command->agent);
+    request->reply_to = g_strdup(RESULTS_ADDRESS);
+    request->correlation_id = g_strdup(command->id);
+    request->extra = value_map();
+    value_set(request->extra, "mend.command-id", value_string(command->id));
+    value_set(request->extra, "mend.epoch", value_uint(VALUE_UINT64, command->epoch));
+    value_set(request->extra, "mend.deadline", value_int(VALUE_INT64, deadline_ms));
+    value_set(request->extra, "mend.incident", value_string(command->incident));
+    value_set(request->extra, "mend.entity", value_string(command->entity));
+    AmqpMessage *message = qmf_message_to_amqp(request);
+    message->durable = true;
+    message->ttl_ms = (uint32_t) CLAMP(left_us / US_PER_MS, 1, G_MAXUINT32);
+    return message;
+}
+
+void bus_send(Bus *bus, const Command *command)
+{
+    g_autoptr(GError) error = NULL;
+    int64_t left_us = command->deadline_ms * US_PER_MS - policyd_wall_us(bus->p); /* in the engine's time, which is not the wall's */
+
+    if (left_us <= 0)
+        return; /* its deadline is at hand in the engine too */
+    g_autoptr(AmqpMessage) message = request_message(command, (clock_wall_us() + left_us) / US_PER_MS, left_us, &error);
+    Sent *sent = g_new0(Sent, 1);
+    *sent = (Sent){ bus, g_strdup(command->id), g_strdup(command->incident), g_strdup(command->agent) };
+    if (message != NULL &&
+        amqp_sender_send(sender_to(bus, command->agent), message, clock_now_us() + left_us, on_sent, sent, &error))
+        return;
+    on_sent(error, sent);
+}
+
+/* --- life --- */
+
+bool bus_is_open(const Bus *bus)
+{
+    return bus != NULL && bus->open;
+}
+
+static void open_receivers(Bus *bus)
+{
+    g_autofree char *subscription = g_strdup_printf("policy-%s", bus->p->name);
+
+    bus->events = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .name = subscription, .address = EVENTS_ADDRESS, .durable = true,
+                                                                         .topic = true, .credit = 500, .on_message = on_event,
+                                                                         .on_error = on_receiver_error, .user = bus });
+    bus->results = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .address = RESULTS_ADDRESS, .credit = 500, .on_message = on_result,
+                                                                          .on_error = on_receiver_error, .user = bus });
+}
+
+Bus *bus_new(Policyd *p, const PolicydOptions *options)
+{
+    Bus *bus = g_new0(Bus, 1);
+    g_autofree char *container = g_strdup_printf("mend-policy-%s", p->name);
+
+    bus->p = p;
+    bus->senders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) amqp_sender_free);
+    bus->client = amqp_client_new(&(AmqpClientOptions){ .url = options->url, .container_id = container, .user_name = options->user,
+                                                        .password = options->password, .ca_file = options->ca_file,
+                                                        .backoff_max_us = 2 * US_PER_S, .reconnect = true, .on_state = on_state,
+                                                        .user = bus });
+    bus->session = qmf_session_new(bus->client);
+    bus->console = qmf_session_console(bus->session, &(QmfConsoleEvents){ .agent_found = on_agent_found,
+                                                                          .agent_restarted = on_agent_restarted, .user = bus });
+    policy_agent_start(p, bus->session);
+    open_receivers(bus);
+    return bus;
+}
+
+void bus_free(Bus *bus)
+{
+    if (bus == NULL)
+        return;
+    bus->open = false;
+    if (bus->retry != NULL) {
+        g_source_destroy(bus->retry);
+        g_source_unref(bus->retry);
+    }
+    qmf_session_free(bus->session);
+    g_hash_table_unref(bus->senders);
+    amqp_receiver_free(bus->events);
+    amqp_receiver_free(bus->results);
+    amqp_client_free(bus->client);
+    g_free(bus->broker);
+    g_free(bus);
+}

@@ -1,0 +1,41 @@
+/* Between policyd.c, policyd_bus.c and policyd_agent.c only. */
+#ifndef MEND_POLICY_POLICYD_PRIVATE_H
+#define MEND_POLICY_POLICYD_PRIVATE_H
+
+#include "consumers/policy/machine.h"
+#include "consumers/policy/notify.h"
+#include "consumers/policy/policyd.h"
+#include "lib/qmf/session.h"
+
+typedef struct Bus Bus;
+
+struct Policyd {
+    char *name, *policy_path;
+    void (*on_failed)(const GError *error, void *user);
+    void *failed_user;
+    Machine *machine;
+    Notifier *notifier;
+    Bus *bus;
+    int64_t base_wall_us, base_mono_us; /* the engine's clock: the wall's at the start, then monotonic */
+    EngineOutputs *outputs;             /* written, not yet committed */
+    GPtrArray *deliveries;              /* of AmqpDelivery, borrowed: to accept after the commit */
+    unsigned inputs;                    /* since the commit */
+    bool result_waits;                  /* one of them is a result */
+    GSource *commit, *timer;
+    bool failed;
+};
+
+/* policyd.c. @delivery is accepted after the commit; NULL: none. The commit follows soon, by itself. */
+void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery);
+int64_t policyd_wall_us(const Policyd *p);
+
+/* policyd_bus.c */
+Bus *bus_new(Policyd *p, const PolicydOptions *options);
+void bus_free(Bus *bus);
+void bus_send(Bus *bus, const Command *command);
+bool bus_is_open(const Bus *bus);
+
+/* policyd_agent.c: the object "Policy" on the QMF side. */
+void policy_agent_start(Policyd *p, QmfSession *session);
+
+#endif

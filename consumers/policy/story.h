@@ -1,0 +1,18 @@
+/* The story of an entity out of the journal: what was seen, decided, sent, answered and found, each with its milliseconds. */
+#ifndef MEND_POLICY_STORY_H
+#define MEND_POLICY_STORY_H
+
+#include "consumers/policy/journal/journal.h"
+
+#define STORY_ERROR story_error_quark()
+GQuark story_error_quark(void);
+typedef enum { STORY_ERROR_UNKNOWN, STORY_ERROR_AMBIGUOUS } StoryError;
+
+/* @name: an entity's path, or a part of one that only it has. UNKNOWN: none; AMBIGUOUS: the message lists them. Also JOURNAL_ERROR.
+ * (transfer full) {"entity", "incidents": [{"id", "rule", "state", "attempts", "opened_us", "lines": [{"at_us", "ms", "what", "text"}]}],
+ *                  "events": [newest lines that belong to no incident]} */
+json_t *story_of(Journal *journal, const char *name, GError **error);
+/* For people. Caller frees. */
+char *story_text(const json_t *story);
+
+#endif
