@@ -1,4 +1,5 @@
 /* mend: one executable, verbs. Each verb is a file with one function. */
+#include "consumers/cli/verbs.h"
 #include "mend/verbs.h"
 
 #include <stdio.h>
@@ -6,6 +7,9 @@
 
 static const Verb verbs[] = {
     {"broker", verb_broker, "the message broker alone"},
+#define X(name, meaning) {#name, verb_##name, meaning},
+    CLI_VERBS(X)
+#undef X
 };
 
 static int usage(FILE *to)

@@ -1,0 +1,254 @@
+/* mend status, why, incidents, agents: questions to the plugin and to the policy engine. */
+#include "consumers/cli/show.h"
+#include "consumers/cli/wire.h"
+#include "consumers/cli/verbs.h"
+#include "consumers/common/event_message.h"
+#include "lib/base/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct AskOptions {
+    WireOptions site;
+    bool all;
+    char *engine;
+} AskOptions;
+
+static const Setting rows[] = {
+    { "all", SETTING_BOOL, offsetof(AskOptions, all), 0, 0, NULL, "incidents: also those that ended" },
+    { "engine", SETTING_STRING, offsetof(AskOptions, engine), 0, 0, NULL, "NAME of the policy engine to ask; without it the one that acts" },
+    WIRE_ROWS(AskOptions),
+};
+
+/* The engine named, or the one the plugin says is acting. */
+static char *engine_agent(Wire *wire, const AskOptions *options, GError **error)
+{
+    g_autofree char *named = NULL;
+
+    if (options->engine == NULL) {
+        g_autofree char *broker = wire_broker_agent(wire, error);
+        g_autoptr(Value) found = broker == NULL ? NULL : wire_object(wire, broker, "Site", error);
+        const Value *object = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
+        const char *engine = found == NULL ? NULL : value_get_string(value_get(object, "_values"), "engine");
+
+        if (found == NULL)
+            return NULL;
+        if (engine == NULL || *engine == '\0') {
+            g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "no policy engine acts (\"mend up\" or \"mend policy run\" starts one)");
+            return NULL;
+        }
+        named = g_strdup(engine);
+    }
+    g_autofree char *agent = g_strconcat(POLICY_AGENT_PREFIX, options->engine != NULL ? options->engine : named, NULL);
+    return wire_agent(wire, agent, error);
+}
+
+static json_t *ask_engine(Wire *wire, const AskOptions *options, const char *method, const Value *arguments, GError **error)
+{
+    g_autofree char *agent = engine_agent(wire, options, error);
+    g_autoptr(Value) answer = agent == NULL ? NULL : wire_call(wire, agent, "Policy", method, arguments, error);
+
+    return answer == NULL ? NULL : value_to_json(answer);
+}
+
+/* --- why --- */
+
+static bool why(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    g_autoptr(Value) arguments = value_map();
+
+    value_set(arguments, "entity", value_string(rest[0]));
+    g_autoptr(json_t) answer = ask_engine(wire, options, "why", arguments, error);
+    if (answer == NULL)
+        return false;
+    if (!options->site.json) {
+        show_text(json_string_or(answer, "text", ""));
+        return true;
+    }
+    const char *text = json_string_or(answer, "json", "null");
+    g_autoptr(json_t) story = json_parse(text, strlen(text), "the engine's answer", error);
+    if (story == NULL)
+        return false;
+    show_json(story);
+    return true;
+}
+
+/* --- incidents --- */
+
+static json_t *incident_row(const json_t *incident)
+{
+    g_autofree char *attempts = g_strdup_printf("%d", (int) json_int_or(incident, "attempts", 0));
+    g_autofree char *opened = show_time(json_int_or(incident, "opened_us", 0));
+
+    return json_pack("[s, s, s, s, s, s]", opened, json_string_or(incident, "state", ""), json_string_or(incident, "entity", ""), attempts,
+                     json_string_or(incident, "rule", ""), json_string_or(incident, "waits_for", ""));
+}
+
+static bool incidents(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    g_autoptr(Value) arguments = value_map();
+    g_autoptr(json_t) table = json_pack("[[s, s, s, s, s, s]]", "opened", "state", "entity", "attempts", "rule", "waits for");
+    size_t i;
+    json_t *incident;
+
+    value_set(arguments, "open_only", value_bool(!options->all));
+    g_autoptr(json_t) answer = ask_engine(wire, options, "incidents", arguments, error);
+    if (answer == NULL)
+        return false;
+    json_t *list = json_object_get(answer, "incidents");
+    if (options->site.json) {
+        show_json(list);
+        return true;
+    }
+    json_array_foreach(list, i, incident)
+        json_array_append_new(table, incident_row(incident));
+    if (json_array_size(list) == 0)
+        puts(options->all ? "no incidents" : "no open incidents");
+    else
+        show_table(table);
+    return true;
+}
+
+/* --- agents --- */
+
+static bool agents(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    g_autofree char *broker = wire_broker_agent(wire, error);
+    g_autoptr(Value) objects = broker == NULL ? NULL : wire_objects(wire, broker, "AgentRecord", error);
+    g_autoptr(json_t) table = json_pack("[[s, s, s, s, s]]", "agent", "state", "hostname", "seen", "user");
+
+    if (objects == NULL)
+        return false;
+    if (options->site.json) {
+        g_autoptr(json_t) json = value_to_json(objects);
+        show_json(json);
+        return true;
+    }
+    for (size_t i = 0; i < value_size(objects); i++) {
+        const Value *values = value_get(value_at(objects, i), "_values");
+        g_autofree char *seen = show_since(value_get_int(values, "last_seen_us", 0));
+        const char *name = value_get_string(values, "name"), *state = value_get_string(values, "state");
+        const char *hostname = value_get_string(values, "hostname"), *user = value_get_string(values, "user");
+
+        if (name != NULL && state != NULL)
+            json_array_append_new(table, json_pack("[s, s, s, s, s]", name, state, hostname == NULL ? "" : hostname, seen, user == NULL ? "" : user));
+    }
+    show_table(table);
+    return true;
+}
+
+/* --- status --- */
+
+static json_t *count_states(const Value *objects, const char *kind)
+{
+    json_t *counts = json_object();
+
+    for (size_t i = 0; i < value_size(objects); i++) {
+        const Value *values = value_get(value_at(objects, i), "_values");
+        const char *state = value_get_string(values, "state");
+
+        if (state != NULL && (kind == NULL || g_strcmp0(value_get_string(values, "kind"), kind) == 0))
+            json_object_set_new(counts, state, json_integer(json_int_or(counts, state, 0) + 1));
+    }
+    return counts;
+}
+
+static void print_counts(const char *what, json_t *counts)
+{
+    const char *state;
+    json_t *count;
+    bool any = false;
+
+    printf("%-10s", what);
+    json_object_foreach(counts, state, count) {
+        printf("%s%d %s", any ? ", " : "", (int) json_integer_value(count), state);
+        any = true;
+    }
+    puts(any ? "" : "none");
+}
+
+static void print_status(const json_t *status)
+{
+    const json_t *place = json_object_get(status, "site"), *engine = json_object_get(status, "engine");
+
+    printf("%-10s%s, events so far %" G_GINT64_FORMAT "\n", "site", json_string_or(place, "site", "?"), json_int_or(place, "sequence", 0));
+    print_counts("agents", json_object_get(status, "agents"));
+    print_counts("services", json_object_get(status, "services"));
+    if (!json_is_object(engine)) {
+        printf("%-10s%s\n", "engine", json_string_or(status, "no_engine", "none acts"));
+        return;
+    }
+    printf("%-10s%s, %s%s%s, policy %s\n", "engine", json_string_or(engine, "name", "?"),
+           json_bool_or(engine, "acting", false) ? "acts" : "does not act", json_bool_or(engine, "paused", false) ? ", paused" : "",
+           json_bool_or(engine, "observer_fault", false) ? ", holds everything: the observer is ill" : "",
+           json_string_or(engine, "policy", "?"));
+    printf("%-10s%d open; so far %d commands, %d healed, %d left to a human\n", "incidents", (int) json_int_or(engine, "incidents", 0),
+           (int) json_int_or(engine, "commands", 0), (int) json_int_or(engine, "healed", 0), (int) json_int_or(engine, "needs_human", 0));
+}
+
+static bool status(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    g_autofree char *broker = wire_broker_agent(wire, error);
+    g_autoptr(Value) found = broker == NULL ? NULL : wire_object(wire, broker, "Site", error);
+    g_autoptr(Value) records = found == NULL ? NULL : wire_objects(wire, broker, "AgentRecord", error);
+    g_autoptr(Value) entities = records == NULL ? NULL : wire_objects(wire, broker, "Entity", error);
+    g_autoptr(GError) silent = NULL;
+
+    if (entities == NULL)
+        return false;
+    const Value *object = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
+    g_autoptr(json_t) engine = ask_engine(wire, options, "status", NULL, &silent);
+    g_autoptr(json_t) all = json_pack("{s:o*, s:o, s:o}", "site", value_get(object, "_values") == NULL ? NULL
+                                                                       : value_to_json(value_get(object, "_values")),
+                                      "agents", count_states(records, NULL), "services", count_states(entities, "service"));
+    if (engine != NULL)
+        json_object_set(all, "engine", json_object_get(engine, "status"));
+    else
+        json_object_set_new(all, "no_engine", json_string(silent->message));
+    if (options->site.json)
+        show_json(all);
+    else
+        print_status(all);
+    return true;
+}
+
+static int run(const char *usage, char **argv, guint wanted, bool (*ask)(Wire *, const AskOptions *, char **, GError **))
+{
+    AskOptions options = { 0 };
+    g_autoptr(GError) error = NULL;
+    g_auto(GStrv) rest = NULL;
+    ExitStatus result;
+
+    if (verb_begin(usage, rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv, &rest, &result)) {
+        if (g_strv_length(rest) != wanted) {
+            fprintf(stderr, "usage: mend %s\n", usage);
+            result = EXIT_WRONG;
+        } else {
+            g_autoptr(Wire) wire = wire_open(&options.site, &error);
+
+            result = wire != NULL && ask(wire, &options, rest, &error) ? EXIT_DONE : verb_fail(argv[0], error);
+        }
+    }
+    settings_done(rows, G_N_ELEMENTS(rows), &options);
+    return result;
+}
+
+int verb_status(char **argv)
+{
+    return run("status [--json]", argv, 0, status);
+}
+
+int verb_why(char **argv)
+{
+    return run("why ENTITY [--json]", argv, 1, why);
+}
+
+int verb_incidents(char **argv)
+{
+    return run("incidents [--all] [--json]", argv, 0, incidents);
+}
+
+int verb_agents(char **argv)
+{
+    return run("agents [--json]", argv, 0, agents);
+}

@@ -1,0 +1,175 @@
+/* mend policy check FILE | show [FILE] | run: the file before it is used, what it means, and the engine alone in the foreground. */
+#include "consumers/cli/show.h"
+#include "consumers/cli/wire.h"
+#include "consumers/cli/verbs.h"
+#include "consumers/policy/language/policy_file.h"
+#include "consumers/policy/policyd.h"
+#include "lib/base/clock.h"
+#include "lib/base/credentials.h"
+#include "lib/base/log.h"
+
+#include <glib-unix.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct PolicyOptions {
+    WireOptions site;
+    char *file, *name, *log_level;
+} PolicyOptions;
+
+static const Setting rows[] = {
+    { "policy", SETTING_STRING, offsetof(PolicyOptions, file), 0, 0, NULL, "run: FILE with the policy; without it the default policy" },
+    { "name", SETTING_STRING, offsetof(PolicyOptions, name), 0, 0, "main", "run: NAME of this engine" },
+    { "log-level", SETTING_STRING, offsetof(PolicyOptions, log_level), 0, 0, "notice", "run: error, warning, notice, info or debug" },
+    WIRE_ROWS(PolicyOptions),
+};
+
+static int check(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_load(path, &error);
+
+    if (policy == NULL) {
+        fprintf(stderr, "%s\n", error->message);
+        return EXIT_NO;
+    }
+    printf("%s: fine: %u rules, %u applications\n", path, policy->rules->len, policy->applications->len);
+    return EXIT_DONE;
+}
+
+static void show_step(const Step *step)
+{
+    g_autofree char *within = duration_format(step->within_us), *first = duration_format(step->backoff_first_us);
+    g_autofree char *max = duration_format(step->backoff_max_us), *lasts = duration_format(step->healed_for_us);
+    g_autofree char *timeout = duration_format(step->timeout_us);
+
+    if (strcmp(step->action, ACTION_NOTIFY) == 0)
+        printf("    notify %s\n", step->to);
+    else
+        printf("    %s, at most %u times in %s, back-off %s x %g up to %s, healed when %s for %s, answer within %s\n", step->action,
+               step->attempts, within, first, step->backoff_factor, max, step->healed_state, lasts, timeout);
+}
+
+static void show_policy(const Policy *policy)
+{
+    g_autofree char *guard = duration_format(policy->startup_guard_us), *hold = duration_format(policy->hold_max_us);
+
+    printf("policy %s, version %s\nstart-up guard %s, longest hold %s\n", policy->name, policy->version, guard, hold);
+    for (guint i = 0; i < policy->applications->len; i++)
+        printf("application %s, %u VMs\n", ((Application *) policy->applications->pdata[i])->name,
+               ((Application *) policy->applications->pdata[i])->vms->len);
+    for (guint i = 0; i < policy->rules->len; i++) {
+        const Rule *rule = policy->rules->pdata[i];
+
+        printf("rule %s on %s%s\n", rule->name, rule->on, rule->observe_only ? " (observes only)" : "");
+        if (rule->where != NULL)
+            printf("  where %s\n", condition_text(rule->where));
+        for (guint k = 0; k < rule->ladder->len; k++)
+            show_step(rule->ladder->pdata[k]);
+    }
+}
+
+static int show(const char *path, bool json)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = path == NULL ? policy_default() : policy_load(path, &error);
+
+    if (policy == NULL) {
+        fprintf(stderr, "%s\n", error->message);
+        return EXIT_NO;
+    }
+    g_autoptr(json_t) effective = policy_to_json(policy);
+    if (json)
+        show_json(effective);
+    else
+        show_policy(policy);
+    return EXIT_DONE;
+}
+
+typedef struct Run {
+    GMainLoop *loop;
+    Policyd *policyd;
+    int status;
+} Run;
+
+static gboolean on_stop(gpointer user)
+{
+    g_main_loop_quit(((Run *) user)->loop);
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_reload(gpointer user)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!policyd_reload(((Run *) user)->policyd, &error))
+        log_error("policy: not loaded, the running one stays: %s", error->message);
+    return G_SOURCE_CONTINUE;
+}
+
+static void on_failed(const GError *error, void *user)
+{
+    Run *run = user;
+
+    run->status = EXIT_NO;
+    g_main_loop_quit(run->loop);
+}
+
+static int run_engine(const PolicyOptions *options)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
+    Run run = { .loop = loop };
+    WireLogin login = { 0 };
+    LogLevel level;
+
+    if (!log_level_parse(options->log_level, &level)) {
+        fprintf(stderr, "mend policy: --log-level %s: error, warning, notice, info or debug is wanted\n", options->log_level);
+        return EXIT_WRONG;
+    }
+    log_open("mend policy", level);
+    signal(SIGPIPE, SIG_IGN);
+    if (!wire_login(&options->site, "engine", &login, &error))
+        return verb_fail("policy", error);
+    run.policyd = policyd_new(&(PolicydOptions){ .name = options->name, .url = login.url, .user = login.user, .password = login.password,
+                                                 .ca_file = login.ca_file, .data = credentials_folder(options->site.data),
+                                                 .policy_path = options->file, .on_failed = on_failed, .failed_user = &run },
+                              &error);
+    wire_login_clear(&login);
+    if (run.policyd == NULL)
+        return verb_fail("policy", error);
+    g_unix_signal_add(SIGTERM, on_stop, &run);
+    g_unix_signal_add(SIGINT, on_stop, &run);
+    g_unix_signal_add(SIGHUP, on_reload, &run);
+    g_main_loop_run(loop);
+    policyd_free(run.policyd);
+    return run.status;
+}
+
+static int act(const PolicyOptions *options, char **rest)
+{
+    guint n = g_strv_length(rest);
+
+    if (n == 2 && strcmp(rest[0], "check") == 0)
+        return check(rest[1]);
+    if (n >= 1 && n <= 2 && strcmp(rest[0], "show") == 0)
+        return show(rest[1] != NULL ? rest[1] : options->file, options->site.json);
+    if (n == 1 && strcmp(rest[0], "run") == 0)
+        return run_engine(options);
+    fprintf(stderr, "usage: mend policy check FILE | show [FILE] [--json] | run [options]\n");
+    return EXIT_WRONG;
+}
+
+int verb_policy(char **argv)
+{
+    PolicyOptions options = { 0 };
+    g_auto(GStrv) rest = NULL;
+    ExitStatus status;
+
+    if (verb_begin("policy check FILE | show [FILE] [--json] | run [options]", rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv,
+                   &rest, &status))
+        status = (ExitStatus) act(&options, rest);
+    settings_done(rows, G_N_ELEMENTS(rows), &options);
+    return status;
+}
