@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define MAX_FRAME  65536
-#define TICK_NS    (500 * 1000 * INT64_C(1000))
+#define TICK_NS    (INT64_C(2) * 1000000000) /* idle timeouts are tens of seconds */
 #define EVENTS     256
 
 int64_t now_ns(void)
