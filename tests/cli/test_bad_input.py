@@ -42,7 +42,7 @@ class BadInput(unittest.TestCase):
         self.refused(['listne', 'listen'], MEND, 'broker', '--listne', '127.0.0.1:0')
 
     def test_help_is_no_error(self):
-        for verb in ('up', 'broker', 'policy', 'status', 'events', 'why', 'agents', 'call'):
+        for verb in ('up', 'broker', 'policy', 'status', 'events', 'why', 'agents', 'call', 'enrol'):
             said = subprocess.run([MEND, verb, '--help'], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10)
             self.assertEqual(said.returncode, 0, verb + said.stderr)
             self.assertIn('mend ' + verb, said.stdout)
@@ -61,7 +61,7 @@ class BadInput(unittest.TestCase):
 
     def test_policy_file(self):
         self.mend.broker()
-        policy = (MEND, 'policy', '--data', self.mend.data, '--policy')
+        policy = (MEND, 'policy', 'run', '--data', self.mend.data, '--policy')
         for text, place, words in (
                 ('mend: 1\nrules:\n  - name: a\n    on: service.failed\n    lader: []\n', ':5:5', ['lader', 'ladder']),
                 ('mend: 1\nrules:\n  - {name: a, on: service.failed, ladder: [{do: service.restart, attempts: many}]}\n', r':3:\d+', ['attempts']),

@@ -3,7 +3,7 @@
     with mendsite.Site() as mend:
         mend.broker('--anonymous')
         mend.policy()
-        agents = mend.json('agents')
+        wait_for('an agent', mend.agents)
 """
 import contextlib
 import json
@@ -103,7 +103,7 @@ class Site:
         return process
 
     def policy(self, *options):
-        return self.start('policy', os.path.join(BIN, 'mend'), 'policy', '--data', self.data, *options)
+        return self.start('policy', os.path.join(BIN, 'mend'), 'policy', 'run', '--data', self.data, *options)
 
     def mend(self, *arguments, timeout=30, check=True):
         """Runs a verb of the operator's and returns what subprocess.run does."""
@@ -115,6 +115,14 @@ class Site:
 
     def json(self, *arguments, **more):
         return json.loads(self.mend(*arguments, '--json', **more).stdout)
+
+    def agents(self):
+        """Name -> what the plugin knows of the agent."""
+        return {each['_values']['name']: each['_values'] for each in self.json('agents')}
+
+    def entities(self):
+        """Path -> what is true now of the entity: kind, state, data …."""
+        return {each['_object_id']['_object_name']: each['_values'] for each in self.json('events')}
 
     def password(self, user):
         with open(os.path.join(self.data, 'credentials', user)) as text:

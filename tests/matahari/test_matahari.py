@@ -66,7 +66,8 @@ class Matahari(unittest.TestCase):
 
     def record(self, agent, state='up'):
         """What `mend agents` says of it when it is in that state."""
-        return next((each for each in self.mend.json('agents')['agents'] if each['name'] == agent.agent and each['state'] == state), None)
+        found = self.mend.agents().get(agent.agent)
+        return found if found and found['state'] == state else None
 
     def call(self, agent, target, method, *arguments, **more):
         return self.mend.json('call', agent.agent, target, method, *arguments, **more)

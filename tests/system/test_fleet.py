@@ -18,7 +18,7 @@ import rig
 from mendsite import BIN, SOURCE, Site, wait_for
 
 UNITS = ('nginx', 'redis-server', 'memcached', 'ticker')
-STORY = ('event', 'decision', 'command', 'result', 'verified')
+STORY = ('indication', 'event', 'rule', 'command', 'result', 'verified')
 POLICY = """mend: 1
 rules:
   - name: heal-services
@@ -52,6 +52,7 @@ class Fleet:
         """The agent as a package would bring it, with credentials of its own, but not yet enabled."""
         guest.copy(os.path.join(BIN, 'mend-guest'), 'usr/bin/mend-guest', 0o755)
         guest.copy(os.path.join(SOURCE, 'packaging/mend-guest.service'), 'etc/systemd/system/mend-guest.service')
+        guest.write('etc/default/mend-guest', 'MEND_GUEST_OPTIONS=--credentials /etc/mend/credentials\n')
         guest.write('etc/mend/credentials', self.mend.mend('enrol', guest.id).stdout, 0o600)
         guest.write('etc/mend/services.yaml', 'services:\n' + ''.join('  - {name: %s, standard: systemd}\n' % unit for unit in UNITS))
 
@@ -65,7 +66,7 @@ class Fleet:
         wait_for('all agents', lambda: self.all_seen(), 30, 0.2)
 
     def all_seen(self):
-        entities = {entity['object']: entity for entity in self.mend.json('status')['entities']}
+        entities = self.mend.entities()
         return all(entities.get(self.entity(guest, unit), {}).get('state') == 'running' for guest in self.guests for unit in UNITS)
 
     @staticmethod
@@ -163,7 +164,7 @@ class Fleet:
 
     @staticmethod
     def complete(incident):
-        steps = [step['what'] for step in incident['story']]
+        steps = [line['what'] for line in incident['lines']]
         return incident['state'] == 'healed' and all(word in steps for word in STORY)
 
 
