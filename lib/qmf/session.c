@@ -1,7 +1,8 @@
 /* Where the roles, which know no transport, meet a client, which knows no QMF.
  *
  * Sending. Each node has its own sender, made when the first message goes there and kept. Nodes are named by peers (a reply-to), so
- * there is a limit, and the one used longest ago makes room; one that the peer refuses to attach is dropped. Messages that only mean
+ * there is a limit, and the one used longest ago makes room; one that the peer refuses to attach is dropped. (An answer lost that way
+ * is lost to whoever named too many nodes; a command whose answer is lost comes again.) Messages that only mean
  * something for a while carry a deadline, so an agent that was cut off for an hour comes back with one heartbeat, not with a thousand.
  *
  * Commands. A request from a queue is answered some time later by whoever handles it, through the agent, through the bus, and comes by
@@ -99,11 +100,13 @@ static void on_sender_error(AmqpSender *sender, const GError *error, void *user)
     report(session, what, error);
 }
 
+/* The one used longest ago goes; one with nothing left to send before all others. The exchanges stay. */
 static void make_room(QmfSession *session)
 {
+    const char *victim = NULL;
+    bool victim_idle = false;
+    uint64_t used = 0;
     GHashTableIter iter;
-    const char *oldest = NULL;
-    uint64_t used = UINT64_MAX;
     void *value;
 
     if (g_hash_table_size(session->outlets) < SENDERS_MAX)
@@ -111,17 +114,17 @@ static void make_room(QmfSession *session)
     g_hash_table_iter_init(&iter, session->outlets);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const Outlet *outlet = value;
+        bool idle = amqp_sender_pending(outlet->sender) == 0;
 
-        if (outlet->used < used && !is_exchange(outlet->node) && amqp_sender_pending(outlet->sender) == 0) {
-            used = outlet->used;
-            oldest = outlet->node;
-        }
+        if (is_exchange(outlet->node) || (victim != NULL && (idle == victim_idle ? outlet->used > used : victim_idle)))
+            continue;
+        victim = outlet->node;
+        victim_idle = idle;
+        used = outlet->used;
     }
-    if (oldest != NULL)
-        g_hash_table_remove(session->outlets, oldest);
+    g_hash_table_remove(session->outlets, victim);
 }
 
-/* NULL: too many that still have something to send. */
 static AmqpSender *sender_for(QmfSession *session, const char *node)
 {
     Outlet *outlet = g_hash_table_lookup(session->outlets, node);
@@ -130,8 +133,6 @@ static AmqpSender *sender_for(QmfSession *session, const char *node)
         AmqpSenderOptions options = { .address = node, .topic = is_exchange(node), .on_error = on_sender_error };
 
         make_room(session);
-        if (g_hash_table_size(session->outlets) >= SENDERS_MAX)
-            return NULL;
         outlet = g_new0(Outlet, 1);
         outlet->session = session;
         outlet->node = g_strdup(node);
@@ -196,18 +197,13 @@ static void session_send(void *user, const char *node, const QmfMessage *message
     Command *command = command_take(session, node, message);
     AmqpSender *sender = sender_for(session, node);
     g_autoptr(GError) error = NULL;
-    bool queued;
+    int64_t deadline = command == NULL ? deadline_us(session, message->opcode) : 0;
 
     if (message->opcode == QMF_AGENT_HEARTBEAT_INDICATION)
         amqp->ttl_ms = (uint32_t) MIN(2 * session->heartbeat_us / US_PER_MS, UINT32_MAX);
-    if (sender == NULL)
-        queued = (g_set_error(&error, QMF_ERROR, QMF_ERROR_BUS, "more than %d nodes with unsent messages", SENDERS_MAX), false);
-    else
-        queued = amqp_sender_send(sender, amqp, command == NULL ? deadline_us(session, message->opcode) : 0,
-                                  command == NULL ? NULL : on_answer_settled, command, &error);
     if (command != NULL)
         g_hash_table_add(session->answering, command);
-    if (!queued) {
+    if (!amqp_sender_send(sender, amqp, deadline, command == NULL ? NULL : on_answer_settled, command, &error)) {
         report(session, node, error);
         if (command != NULL)
             on_answer_settled(error, command);

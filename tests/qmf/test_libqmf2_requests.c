@@ -232,6 +232,30 @@ static void test_exceptions(void)
     }
 }
 
+/* libqmf2's agents and qpidd stay silent; ours grant it. The request asked for 5 ms and 300 s. */
+static void test_subscription_is_granted(void)
+{
+    g_autoptr(GPtrArray) all = vectors_load("subscribe_request.");
+
+    g_assert_cmpuint(all->len, ==, 2);
+    for (guint i = 0; i < all->len; i++) {
+        World *w = world_new(captures[0]);
+        g_autoptr(QmfMessage) request = message_of(all->pdata[i]);
+
+        qmf_agent_receive(w->agent, request);
+        memory_bus_run(w->bus);
+        g_assert_cmpint(memory_bus_last(w->bus)->opcode, ==, QMF_SUBSCRIBE_RESPONSE);
+        g_assert_cmpint(value_get_int(memory_bus_last(w->bus)->body, "_interval", 0), ==, 1000);
+        g_assert_cmpint(value_get_int(memory_bus_last(w->bus)->body, "_duration", 0), ==, 300);
+        qmf_agent_tick(w->agent, US_PER_S);
+        memory_bus_run(w->bus);
+        g_assert_cmpint(memory_bus_last(w->bus)->opcode, ==, QMF_DATA_INDICATION);
+        g_assert_cmpstr(memory_bus_last(w->bus)->correlation_id, ==, request->correlation_id);
+        g_assert_cmpuint(value_size(memory_bus_last(w->bus)->body), ==, 1);
+        world_free(w);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -242,5 +266,6 @@ int main(int argc, char **argv)
     g_test_add_func("/libqmf2/locate and heartbeat", test_locate_and_heartbeat);
     g_test_add_func("/libqmf2/event", test_event);
     g_test_add_func("/libqmf2/exceptions", test_exceptions);
+    g_test_add_func("/libqmf2/subscription is granted", test_subscription_is_granted);
     return g_test_run();
 }
