@@ -66,6 +66,7 @@ struct Store {
     StoreOptions options;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_N];
+    GMutex db_lock;      /* the connection: the thread's, and store_load()'s while it reads; taken before lock */
     GThread *thread;
     bool exact;          /* the handed table tells all */
     GMutex lock;         /* everything below */
@@ -237,7 +238,7 @@ static void counts_drop(Store *store, const Batch *batch)
             handed_set(store->handed, batch_at(batch, at)->record, 0);
 }
 
-static void batch_write(Store *store, Batch *batch)
+static void batch_write(Store *store, Batch *batch, bool *ret_ok, bool *ret_puts_ok)
 {
     bool works = store->why_broken == NULL; /* only this thread writes it */
     int code = works ? batch_commit(store, batch, true) : SQLITE_ERROR;
@@ -248,7 +249,7 @@ static void batch_write(Store *store, Batch *batch)
         ok = (code = batch_commit(store, batch, false)) == SQLITE_OK;
         puts_ok = ok && batch->puts->len == 0;
     }
-    g_autofree char *why = works && !ok ? g_strdup(sqlite3_errmsg(store->db)) : NULL;
+    g_autofree char *why = works && !ok ? g_strdup(sqlite3_errstr(code)) : NULL;
     int64_t kept = ok ? kept_bytes(store) : 0;
     if (why != NULL)
         log_error("store %s: cannot write: %s; nothing durable is taken any more, restart after mending the disk", store->file, why);
@@ -265,7 +266,8 @@ static void batch_write(Store *store, Batch *batch)
         store->over_limit = store->options.max_bytes > 0 && kept >= store->options.max_bytes;
     }
     g_mutex_unlock(&store->lock);
-    batch_tell(batch, ok, puts_ok);
+    *ret_ok = ok;
+    *ret_puts_ok = puts_ok;
 }
 
 static gpointer store_thread(gpointer data)
@@ -282,7 +284,11 @@ static gpointer store_thread(gpointer data)
         store->gathering = batch == &store->batches[0] ? &store->batches[1] : &store->batches[0];
         store->gathering->number = batch->number + 1;
         g_mutex_unlock(&store->lock);
-        batch_write(store, batch);
+        g_mutex_lock(&store->db_lock);
+        bool ok, puts_ok;
+        batch_write(store, batch, &ok, &puts_ok);
+        g_mutex_unlock(&store->db_lock);
+        batch_tell(batch, ok, puts_ok);
         g_mutex_lock(&store->lock);
         store->stats.bytes_written += batch->ops->len;
         store->safe_number = batch->number;
@@ -413,6 +419,7 @@ static Store *store_alloc(const char *folder, const StoreOptions *options)
     batch_init(&store->batches[1]);
     store->gathering = &store->batches[0];
     store->gathering->number = 1;
+    g_mutex_init(&store->db_lock);
     g_mutex_init(&store->lock);
     g_cond_init(&store->asked);
     g_cond_init(&store->done);
@@ -459,6 +466,7 @@ void store_close(Store *store)
     }
     g_hash_table_unref(store->nodes);
     g_hash_table_unref(store->state);
+    g_mutex_clear(&store->db_lock);
     g_mutex_clear(&store->lock);
     g_cond_clear(&store->asked);
     g_cond_clear(&store->done);
@@ -510,11 +518,14 @@ static bool message_is_kept(void *user, uint64_t record)
     return g_hash_table_contains(user, GSIZE_TO_POINTER(record));
 }
 
+/* Takes db_lock: what its callbacks put is written when it is done. */
 bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, void *user, GError **error)
 {
+    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->db_lock);
     g_autoptr(GHashTable) kept = g_hash_table_new(NULL, NULL);
     sqlite3_stmt *s = NULL;
 
+    (void) locked;
     if (!nodes_load(store, on_node, user, error)
         || !sql_run(store, "DELETE FROM message WHERE queue NOT IN (SELECT record FROM node)", error))
         return false;
@@ -528,8 +539,11 @@ bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, vo
     if (ok && code != SQLITE_DONE)
         ok = sql_fail(store, code, error);
     sqlite3_finalize(s);
-    if (ok)
+    if (ok) {
+        g_autoptr(GMutexLocker) table = g_mutex_locker_new(&store->lock);
+        (void) table;
         handed_sweep(store->handed, message_is_kept, kept);
+    }
     return ok;
 }
 

@@ -51,7 +51,8 @@ typedef void (*StoreNodeFn)(void *user, uint64_t record, const char *name, const
 typedef void (*StoreMessageFn)(void *user, const StoreMessage *message);
 
 /* Everything that was there at store_open(): first the nodes in the order they were made, then the messages by queue and sequence.
- * Messages of nodes that are no more are forgotten, not shown. Once, before anything is put; on the caller's thread. False: a file
+ * Messages of nodes that are no more are forgotten, not shown. Once, before store_put(); on the
+ * caller's thread. The callbacks may put and forget nodes and messages, but not wait for them (store_flush()). False: a file
  * could not be read (STORE_ERROR_IO, STORE_ERROR_DAMAGED). */
 bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, void *user, GError **error);
 
