@@ -20,6 +20,7 @@
 #define SENDERS_MAX   64
 #define QUEUE_CREDIT  32
 #define TICK_MS       500
+#define TICK_SLACK_US (50 * US_PER_MS) /* a tick that comes a hair early must not cost a whole one */
 #define REPLY_DEADLINE_US (30 * US_PER_S)
 
 typedef struct Link {
@@ -332,7 +333,7 @@ static gboolean on_tick(void *user)
 
     if (session->agent != NULL) {
         qmf_agent_tick(session->agent, now_us);
-        if (session->next_heartbeat_us != 0 && now_us >= session->next_heartbeat_us)
+        if (session->next_heartbeat_us != 0 && now_us + TICK_SLACK_US >= session->next_heartbeat_us)
             qmf_session_heartbeat(session);
     }
     if (session->console != NULL)
