@@ -20,7 +20,7 @@ void broker_start(void)
 
         broker.folder = g_strdup(g_mkdtemp(template));
     }
-    broker.process = g_subprocess_launcher_spawn(launcher, &error, program, "broker", "--lab", "--listen",
+    broker.process = g_subprocess_launcher_spawn(launcher, &error, program, "broker", "--lab", "--no-plugin", "--listen",
                                                  broker.listen == NULL ? "127.0.0.1:0" : broker.listen, "--data", broker.folder, NULL);
     g_assert_no_error(error);
     output = g_data_input_stream_new(g_subprocess_get_stdout_pipe(broker.process));
