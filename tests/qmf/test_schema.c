@@ -199,7 +199,63 @@ static void test_maps_that_are_no_schema(void)
     g_assert_cmpstr(error->message, ==, "schema of org.matahariproject:Host: \"x\" has the unknown _type \"TYPE_BIG\"");
 }
 
+static void broken_method(const char *json, const char *why)
+{
+    g_autofree char *text = g_strdelimit(g_strdup(json), "'", '"');
+    g_autoptr(json_t) parsed = json_loads(text, 0, NULL);
+    g_autoptr(Value) map = value_from_json(parsed);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(qmf_class_from_map(map, &error));
+    g_assert_error(error, QMF_ERROR, QMF_ERROR_SCHEMA);
+    g_assert_cmpstr(error->message, ==, why);
+}
+
+static void test_maps_with_broken_members(void)
+{
+    broken_method("{'_schema_id':{'_package_name':'a','_class_name':'C'},'_methods':[{}]}", "schema of a:C: a method without _name");
+    broken_method("{'_schema_id':{'_package_name':'a','_class_name':'C'},'_methods':['m']}", "schema of a:C: a method without _name");
+    broken_method("{'_schema_id':{'_package_name':'a','_class_name':'C'},'_methods':[{'_name':'m','_arguments':[{'_name':'x'}]}]}",
+                  "schema of a:C: method \"m\": a property without _type");
+    broken_method("{'_schema_id':{'_package_name':'a','_class_name':'C'},'_properties':[5]}", "schema of a:C: a property without _name");
+    broken_method("{'_schema_id':{'_package_name':'a'}}", "a schema without _class_name");
+}
+
+static void test_map_without_hash_gets_one(void)
+{
+    g_autoptr(Value) map = qmf_class_to_map(builtin(NULL, "Host")), id = value_map();
+    QmfClass *read;
+
+    value_set(id, "_package_name", value_string("org.matahariproject"));
+    value_set(id, "_class_name", value_string("Host"));
+    value_set(map, "_schema_id", value_ref(id));
+    read = qmf_class_from_map(map, NULL);
+    g_assert_cmpmem(read->hash, 16, builtin(NULL, "Host")->hash, 16); /* the same content */
+    qmf_class_free(read);
+}
+
 /* --- values --- */
+
+static void test_kinds_accept_what_libqmf2_accepts(void)
+{
+    static const uint8_t uuid[16] = { 0 };
+    Value *const values[] = { value_null(), value_bool(true), value_int(VALUE_INT8, 1), value_uint(VALUE_UINT64, UINT64_MAX),
+                              value_double(VALUE_FLOAT, 1), value_double(VALUE_DOUBLE, 1), value_string("x"), value_bytes(VALUE_BINARY, "", 0),
+                              value_bytes(VALUE_SYMBOL, "x", 1), value_map(), value_list(), value_uuid(uuid) };
+    /* One letter for each value above. A float takes integers too: JSON and people do not write 1.0. */
+    static const char *const accepted[] = {
+        [QMF_TYPE_VOID] = "y...........", [QMF_TYPE_BOOL] = ".y..........", [QMF_TYPE_INT] = "..yy........",
+        [QMF_TYPE_FLOAT] = "..yyyy......", [QMF_TYPE_STRING] = "......yyy...", [QMF_TYPE_MAP] = ".........y..",
+        [QMF_TYPE_LIST] = "..........y.", [QMF_TYPE_UUID] = "...........y",
+    };
+
+    for (int type = 0; type < QMF_TYPE_N; type++)
+        for (size_t i = 0; i < G_N_ELEMENTS(values); i++)
+            if (qmf_type_accepts((QmfType) type, values[i]) != (accepted[type][i] == 'y'))
+                g_error("%s and %s", qmf_type_name((QmfType) type), value_type_name(value_type(values[i])));
+    for (size_t i = 0; i < G_N_ELEMENTS(values); i++)
+        value_unref(values[i]);
+}
 
 static void test_values_conform(void)
 {
@@ -318,6 +374,9 @@ int main(int argc, char **argv)
     g_test_add_func("/schema/class survives the wire", test_class_survives_the_wire);
     g_test_add_func("/schema/hash is of the content", test_hash_is_of_the_content);
     g_test_add_func("/schema/maps that are no schema", test_maps_that_are_no_schema);
+    g_test_add_func("/schema/maps with broken members", test_maps_with_broken_members);
+    g_test_add_func("/schema/map without hash gets one", test_map_without_hash_gets_one);
+    g_test_add_func("/schema/kinds accept what libqmf2 accepts", test_kinds_accept_what_libqmf2_accepts);
     g_test_add_func("/schema/values conform", test_values_conform);
     g_test_add_func("/schema/values that do not conform", test_values_that_do_not_conform);
     g_test_add_func("/schema/broken files", test_broken_files);

@@ -166,6 +166,37 @@ static void test_commands_are_settled_with_their_answers(void)
     amqp_sender_free(sender);
 }
 
+static void on_settled(const GError *error, void *user)
+{
+    (*(unsigned *) user)++;
+}
+
+/* What is no command goes off the queue, with the reason, and what nobody wants an answer to is done all the same. */
+static void test_odd_messages_in_the_queue(void)
+{
+    g_autoptr(End) agent = agent_new(QUEUE), engine = end_new();
+    AmqpSenderOptions to = { .address = QUEUE };
+    AmqpSender *sender = amqp_sender_new(engine->client, &to);
+    g_autoptr(AmqpMessage) text = amqp_message_new(), locate = NULL, command = NULL;
+    g_autoptr(QmfMessage) request = qmf_message_new(QMF_AGENT_LOCATE_REQUEST), silent = qmf_message_new(QMF_METHOD_REQUEST);
+    unsigned settled = 0;
+
+    text->body_kind = AMQP_BODY_DATA;
+    text->data = g_bytes_new_static("hello", 5);
+    locate = qmf_message_to_amqp(request);
+    silent->body = value_map();
+    value_set(silent->body, "_method_name", value_string("status"));
+    value_set(silent->body, "_object_id", qmf_object_id(AGENT, "Services", 0));
+    command = qmf_message_to_amqp(silent);
+    g_assert_true(amqp_sender_send(sender, text, 0, on_settled, &settled, NULL));
+    g_assert_true(amqp_sender_send(sender, locate, 0, on_settled, &settled, NULL));
+    g_assert_true(amqp_sender_send(sender, command, 0, on_settled, &settled, NULL));
+    g_assert_true(wait_for(&agent->calls, 1));
+    g_assert_true(wait_for(&settled, 3));
+    g_assert_cmpuint(agent->calls, ==, 1);
+    amqp_sender_free(sender);
+}
+
 /* A peer that names a new node for each answer costs us a bounded number of links, and nobody else an answer. */
 static void test_many_reply_nodes(void)
 {
@@ -202,6 +233,7 @@ int main(int argc, char **argv)
     g_test_add_func("/session/refusals have texts", test_refusals_have_texts);
     g_test_add_func("/session/broker that comes back finds both again", test_broker_that_comes_back_finds_both_again);
     g_test_add_func("/session/commands are settled with their answers", test_commands_are_settled_with_their_answers);
+    g_test_add_func("/session/odd messages in the queue", test_odd_messages_in_the_queue);
     g_test_add_func("/session/many reply nodes", test_many_reply_nodes);
     rc = g_test_run();
     broker_done();
