@@ -357,9 +357,10 @@ static void write_out(Connection *c)
             return;
         }
     }
-    if (!c->blocked)
+    c->unwritten_bytes = 0;
+    if (!c->blocked && !c->held_back)
         return;
-    c->blocked = false;
+    c->blocked = c->held_back = false;
     watch_io(c);
     for (LinkOut *l = c->links_out; l != NULL; l = l->next)
         link_out_flow_IO(l);

@@ -111,7 +111,8 @@ struct Connection {
     bool registered;
     int32_t n_links;
     int64_t accepted_us, tick_ms;
-    int64_t partial_bytes;
+    int64_t partial_bytes, unwritten_bytes;
+    bool held_back;           /* a link stopped at max_connection_bytes */
     pn_connection_driver_t driver;
     Budget *user;             /* charged for connection, links and queues */
     LinkIn *links_in;
@@ -144,6 +145,7 @@ struct LinkIn {
     bool refusing;            /* a message too large is being thrown away */
     bool anonymous, check;    /* check: ask the access rules for each message */
     GByteArray *partial;
+    uint32_t last_bytes;      /* size of the newest message + 1; 0: none yet */
     Pending *pendings;
 };
 

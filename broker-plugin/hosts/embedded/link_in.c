@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#define CREDIT_FIRST 200
+#define CREDIT_BYTES (INT64_C(8) << 20)
+
 struct Pending {
     Task task;               /* first */
     Pending *prev, *next;
@@ -73,9 +76,19 @@ static void room_again(Runnable *runnable)
     link_in_credit_IO((LinkIn *) runnable);
 }
 
+/* Credit is counted in messages, memory in bytes: who sends large ones gets less of it, and nobody much before the first. */
+static int window(const LinkIn *l)
+{
+    int64_t most = l->connection->io->broker->settings->credit;
+
+    if (l->last_bytes == 0)
+        return (int) MIN(most, CREDIT_FIRST);
+    return (int) CLAMP(CREDIT_BYTES / l->last_bytes, 4, most);
+}
+
 void link_in_credit_IO(LinkIn *l)
 {
-    int target = (int) l->connection->io->broker->settings->credit, have = pn_link_credit(l->link);
+    int target = window(l), have = pn_link_credit(l->link);
 
     if (have > target / 2)
         return;
@@ -422,6 +435,7 @@ static void complete(LinkIn *l, pn_delivery_t *d, size_t pending)
     int64_t size = (int64_t) (sizeof *m + m->n_bytes);
     g_autoptr(GError) error = NULL;
 
+    l->last_bytes = m->n_bytes + 1;
     pn_link_advance(l->link);
     if (__atomic_add_fetch(&b->held_bytes, size, __ATOMIC_RELAXED) > b->settings->max_total_bytes && b->settings->max_total_bytes > 0) {
         __atomic_sub_fetch(&b->held_bytes, size, __ATOMIC_RELAXED);
@@ -459,6 +473,7 @@ static void throw_away(LinkIn *l, pn_delivery_t *d)
 
 void link_in_delivery_IO(LinkIn *l, pn_delivery_t *d)
 {
+    Connection *c = l->connection;
     size_t pending;
 
     if (pn_link_current(l->link) != d) /* an old one: the peer has settled what waits for the store */
@@ -473,7 +488,7 @@ void link_in_delivery_IO(LinkIn *l, pn_delivery_t *d)
     if (!pn_delivery_readable(d))
         return;
     if (l->refusing || too_much(l, pending)) {
-        if (!l->connection->ended && !l->connection->closing)
+        if (!c->ended && !c->closing) /* else the link has gone with its connection */
             throw_away(l, d);
         return;
     }
@@ -482,6 +497,6 @@ void link_in_delivery_IO(LinkIn *l, pn_delivery_t *d)
         return;
     }
     complete(l, d, pending);
-    if (l->connection->io->put.link != l)
+    if (c->io->put.link != l)
         link_in_credit_IO(l);
 }

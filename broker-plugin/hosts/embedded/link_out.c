@@ -140,7 +140,15 @@ static size_t send_batch(LinkOut *l, size_t want, bool *ret_dry)
             message_unref(taken[i].message);
     }
     l->connection->peer->sent += n;
+    l->connection->unwritten_bytes += (int64_t) n_bytes;
     return n_bytes;
+}
+
+static bool may_write(Connection *c)
+{
+    if (c->unwritten_bytes >= c->io->broker->settings->max_connection_bytes)
+        c->held_back = true;
+    return !c->blocked && !c->held_back;
 }
 
 static void pull(Runnable *runnable)
@@ -157,7 +165,7 @@ static void pull(Runnable *runnable)
         queue_is_gone(l);
         return;
     }
-    while (!dry && n_bytes < BATCH_BYTES && !c->blocked) {
+    while (!dry && n_bytes < BATCH_BYTES && may_write(c)) {
         credit = pn_link_credit(l->link);
         if (credit <= 0)
             break;
@@ -168,7 +176,7 @@ static void pull(Runnable *runnable)
     if (dry && pn_link_get_drain(l->link))
         pn_link_drained(l->link);
     connection_mark_IO(c);
-    if (!dry && pn_link_credit(l->link) > 0 && !c->blocked)
+    if (!dry && pn_link_credit(l->link) > 0 && may_write(c))
         executor_schedule(&l->consumer.runnable);
 }
 
@@ -179,7 +187,7 @@ void link_out_flow_IO(LinkOut *l)
             pn_link_drained(l->link);
         return;
     }
-    if (pn_link_credit(l->link) > 0 && !l->connection->blocked)
+    if (pn_link_credit(l->link) > 0 && may_write(l->connection))
         executor_schedule(&l->consumer.runnable);
 }
 

@@ -194,6 +194,13 @@ static size_t entry_bytes(const Entry *e)
     return e->message->n_bytes + ENTRY_OVERHEAD;
 }
 
+/* Read by others without the lock, as good as they are then. */
+static void count(Queue *q, const Entry *e, int sign)
+{
+    __atomic_store_n(&q->n_messages, q->n_messages + (size_t) sign, __ATOMIC_RELAXED);
+    __atomic_store_n(&q->n_bytes, q->n_bytes + (size_t) sign * entry_bytes(e), __ATOMIC_RELAXED);
+}
+
 static char *last_value_of(const Queue *q, const Message *m)
 {
     Fact f = message_property(m, q->shape.last_value_key, strlen(q->shape.last_value_key));
@@ -216,8 +223,7 @@ static void last_value_forget(Queue *q, const Entry *e)
 /* Out of the counts; the entry is the caller's then. Unlinked before, if it was available. */
 static void entry_leave(Queue *q, Entry *e)
 {
-    q->n_messages--;
-    q->n_bytes -= entry_bytes(e);
+    count(q, e, -1);
     if (q->last_values != NULL)
         last_value_forget(q, e);
 }
@@ -354,8 +360,7 @@ static void replace_last_value(Queue *q, Entry *e, Entry **graves)
     if (old == NULL || (old->prev == NULL && old->next == NULL && q->levels[old->message->priority].first != old))
         return; /* none, or with a consumer now: if it comes back it is out of date and goes then */
     entry_unlink(q, old);
-    q->n_messages--;
-    q->n_bytes -= entry_bytes(old);
+    count(q, old, -1);
     grave_push(graves, old, "replaced", true);
 }
 
@@ -391,8 +396,7 @@ static QueueOutcome put_one(Queue *q, QueuePut *put, Entry **graves)
         if (e->record != 0 && put->safe != NULL)
             outcome = QUEUE_TAKEN_LATER;
     }
-    q->n_messages++;
-    q->n_bytes += entry_bytes(e);
+    count(q, e, 1);
     if (q->last_values != NULL)
         replace_last_value(q, e, graves);
     entry_link_before(q, e, NULL);
@@ -435,8 +439,7 @@ void queue_restore(Queue *q, Message *message, uint64_t sequence, uint64_t recor
     e->delivery_count = delivery_count;
     set_expiry(q, e);
     q->next_sequence = MAX(q->next_sequence, sequence + 1);
-    q->n_messages++;
-    q->n_bytes += entry_bytes(e);
+    count(q, e, 1);
     if (q->last_values != NULL)
         replace_last_value(q, e, &graves);
     entry_link_before(q, e, NULL);
@@ -584,8 +587,6 @@ size_t queue_take(Consumer *c, Taken *out, size_t max, bool wait)
     return n;
 }
 
-/* ---- settling ---- */
-
 static void give_back(Queue *q, Entry *e, Entry **graves)
 {
     Entry *at = q->levels[e->message->priority].first;
@@ -598,8 +599,7 @@ static void give_back(Queue *q, Entry *e, Entry **graves)
     if (q->last_values != NULL) {
         g_autofree char *key = last_value_of(q, e->message);
         if (key != NULL && g_hash_table_lookup(q->last_values, key) != e) {
-            q->n_messages--;
-            q->n_bytes -= entry_bytes(e);
+            count(q, e, -1);
             grave_push(graves, e, "replaced", true);
             return;
         }
@@ -678,8 +678,6 @@ void queue_settle(Queue *q, const Consumer *c, Entry *const *entries, size_t n, 
     }
 }
 
-/* ---- room, time, end ---- */
-
 bool queue_wait_for_room(Queue *q, Producer *p)
 {
     bool full;
@@ -747,7 +745,7 @@ void queue_close(Queue *q, const char *reason, bool drop)
     Entry *graves = NULL, *e;
 
     pthread_mutex_lock(&q->lock);
-    q->closed = true;
+    __atomic_store_n(&q->closed, true, __ATOMIC_RELEASE);
     while ((e = oldest(q)) != NULL) {
         entry_unlink(q, e);
         entry_leave(q, e);
