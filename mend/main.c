@@ -1,14 +1,18 @@
-/* mend: one executable, verbs. Each verb is a file with one function. */
+/* mend: one executable, verbs. Each verb is a function in a file of its own. */
 #include "consumers/cli/verbs.h"
+#include "lib/base/settings.h"
 #include "mend/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const Verb verbs[] = {
-    {"broker", verb_broker, "the message broker alone"},
-#define X(name, meaning) {#name, verb_##name, meaning},
-    CLI_VERBS(X)
+static const struct {
+    const char *name;
+    int (*run)(char **argv);
+    const char *meaning;
+} verbs[] = {
+#define X(name, meaning) { #name, verb_##name, meaning },
+    MEND_VERBS(X) CLI_VERBS(X)
 #undef X
 };
 
@@ -17,17 +21,17 @@ static int usage(FILE *to)
     fprintf(to, "usage: mend VERB [options]\n\n");
     for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
         fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].meaning);
-    fprintf(to, "\nmend VERB --help explains a verb.\n");
+    fprintf(to, "\nmend VERB --help explains a verb. New here? mend up --demo\n");
     return to == stdout ? 0 : 2;
 }
 
 int main(int argc, char **argv)
 {
-    const char *known[G_N_ELEMENTS(verbs) + 1] = {NULL}, *near;
+    const char *known[G_N_ELEMENTS(verbs) + 1] = { NULL };
 
     if (argc < 2)
         return usage(stderr);
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0)
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
         return usage(stdout);
     if (strcmp(argv[1], "--version") == 0) {
         printf("mend %s\n", MEND_VERSION);
@@ -38,8 +42,8 @@ int main(int argc, char **argv)
             return verbs[i].run(argv + 1);
         known[i] = verbs[i].name;
     }
-    near = nearest_word(argv[1], known);
-    fprintf(stderr, "mend: no verb \"%s\"%s%s%s\n", argv[1], near != NULL ? "; did you mean \"" : "", near != NULL ? near : "",
-            near != NULL ? "\"?" : "");
+    const char *near = nearest_word(argv[1], known);
+    fprintf(stderr, "mend: there is no verb \"%s\"%s%s%s (mend --help lists them)\n", argv[1], near != NULL ? "; did you mean \"" : "",
+            near != NULL ? near : "", near != NULL ? "\"?" : "");
     return 2;
 }

@@ -1,16 +1,15 @@
-/* The verbs of `mend`. @argv: as main has it, argv[0] is the verb. Returns the exit status. */
+/* The verbs that need more than a client: they hold parts of Mend in this process. The operator's are in consumers/cli/verbs.h.
+ * @argv: as main has it, argv[0] is the verb. Returns the exit status. */
 #ifndef MEND_VERBS_H
 #define MEND_VERBS_H
 
-#include "lib/base/base.h"
-#include "lib/base/settings.h"
+#define MEND_VERBS(X)                                                                   \
+    X(up, "all of Mend for this machine: broker, policy engine, guest agent (--demo)") \
+    X(broker, "the message broker with its plugin, alone")                             \
+    X(enrol, "credentials for the agent of another machine")
 
-typedef struct Verb {
-    const char *name;
-    int (*run)(char **argv);
-    const char *meaning;
-} Verb;
-
-int verb_broker(char **argv);
+#define X(name, meaning) int verb_##name(char **argv);
+MEND_VERBS(X)
+#undef X
 
 #endif

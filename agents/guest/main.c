@@ -140,7 +140,7 @@ static bool connect_bus(Guest *guest, GError **error)
     GuestSettings *s = &guest->settings;
     g_autofree char *queue = NULL, *container = g_strdup_printf("mend-guest-%s-%u", guest->identity->id, guest->identity->epoch);
     g_autoptr(Credentials) credentials = s->anonymous ? NULL : find_credentials(guest, error);
-    AmqpClientOptions options = {.container_id = container, .on_state = on_state, .user = guest};
+    AmqpClientOptions options = {.container_id = container, .on_state = on_state, .state_user = guest, .reconnect = true};
     const QmfAgentOptions agent = {VENDOR, PRODUCT, guest->identity->id, guest->identity->epoch, (uint32_t) (s->heartbeat_us / US_PER_S)};
 
     if (!s->anonymous && credentials == NULL)

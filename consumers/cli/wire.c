@@ -143,9 +143,9 @@ Wire *wire_open(const WireOptions *options, GError **error)
     if (!wire_login(options, "operator", &wire->login, error))
         return NULL;
     wire->timeout_us = options->timeout_us;
-    wire->client = amqp_client_new(&(AmqpClientOptions){ .url = wire->login.url, .user_name = wire->login.user,
+    wire->client = amqp_client_new(&(AmqpClientOptions){ .url = wire->login.url, .user = wire->login.user,
                                                          .password = wire->login.password, .ca_file = wire->login.ca_file,
-                                                         .on_state = on_state, .user = wire });
+                                                         .on_state = on_state, .state_user = wire });
     wire->session = qmf_session_new(wire->client);
     qmf_session_on_problem(wire->session, on_problem, wire);
     wire->console = qmf_session_console(wire->session, &(QmfConsoleEvents){ .agent_found = on_agent_found, .user = wire });

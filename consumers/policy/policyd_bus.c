@@ -384,10 +384,10 @@ Bus *bus_new(Policyd *p, const PolicydOptions *options)
 
     bus->p = p;
     bus->senders = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) amqp_sender_free);
-    bus->client = amqp_client_new(&(AmqpClientOptions){ .url = options->url, .container_id = container, .user_name = options->user,
+    bus->client = amqp_client_new(&(AmqpClientOptions){ .url = options->url, .container_id = container, .user = options->user,
                                                         .password = options->password, .ca_file = options->ca_file,
                                                         .backoff_max_us = 2 * US_PER_S, .reconnect = true, .on_state = on_state,
-                                                        .user = bus });
+                                                        .state_user = bus });
     bus->session = qmf_session_new(bus->client);
     bus->console = qmf_session_console(bus->session, &(QmfConsoleEvents){ .agent_found = on_agent_found,
                                                                           .agent_restarted = on_agent_restarted, .user = bus });

@@ -38,7 +38,7 @@ static void options_copy(AmqpClientOptions *to, const AmqpClientOptions *from)
     *to = *from;
     to->url = g_strdup(from->url);
     to->container_id = from->container_id == NULL ? uuid_new() : g_strdup(from->container_id);
-    to->user_name = g_strdup(from->user_name);
+    to->user = g_strdup(from->user);
     to->password = g_strdup(from->password);
     to->mechanisms = g_strdup(from->mechanisms);
     to->ca_file = g_strdup(from->ca_file);
@@ -56,7 +56,7 @@ static void options_done(AmqpClientOptions *options)
         explicit_bzero((char *) options->password, strlen(options->password));
     g_free((char *) options->url);
     g_free((char *) options->container_id);
-    g_free((char *) options->user_name);
+    g_free((char *) options->user);
     g_free((char *) options->password);
     g_free((char *) options->mechanisms);
     g_free((char *) options->ca_file);
@@ -121,7 +121,7 @@ static void client_move(AmqpClient *client, AmqpState to, const GError *why)
 {
     client->state = to;
     if (client->options.on_state != NULL && !client->freed)
-        client->options.on_state(client, to, why, client->options.user);
+        client->options.on_state(client, to, why, client->options.state_user);
 }
 
 int64_t client_backoff(const AmqpClient *client, unsigned attempt)

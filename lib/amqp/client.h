@@ -41,7 +41,7 @@ typedef enum { AMQP_STATE_CONNECTING, AMQP_STATE_OPEN, AMQP_STATE_WAITING /* for
 typedef struct AmqpClientOptions {
     const char *url;
     const char *container_id;      /* NULL: a new UUID. No '/': qpidd splits reply addresses there */
-    const char *user_name, *password; /* NULL user_name: ANONYMOUS (or EXTERNAL with a certificate) */
+    const char *user, *password; /* NULL user: ANONYMOUS (or EXTERNAL with a certificate) */
     const char *mechanisms;        /* allowed SASL mechanisms, space separated; NULL: what is safe on this stream */
     const char *ca_file, *cert_file, *key_file; /* PEM; ca_file NULL: system's */
     int64_t idle_timeout_us;       /* 0: 30 s */
@@ -52,7 +52,7 @@ typedef struct AmqpClientOptions {
      * GTask of GIOStream. */
     void (*connect)(GCancellable *cancel, GAsyncReadyCallback done, gpointer user);
     void (*on_state)(AmqpClient *client, AmqpState state, const GError *why, void *user); /* why: NULL when OPEN */
-    void *user;
+    void *state_user;
 } AmqpClientOptions;
 
 /* Starts connecting in the thread-default main context. Options are copied. Never NULL. A malformed url is reported by on_state. */

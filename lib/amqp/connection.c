@@ -40,13 +40,13 @@ static void sasl_begin(AmqpClient *client)
     const char *mechanisms = o->mechanisms;
     pn_sasl_t *sasl = pn_sasl(client->driver.transport);
 
-    if (mechanisms == NULL && o->user_name != NULL)
+    if (mechanisms == NULL && o->user != NULL)
         mechanisms = secret ? "SCRAM-SHA-256 PLAIN" : "SCRAM-SHA-256";
     else if (mechanisms == NULL)
         mechanisms = o->cert_file != NULL ? "EXTERNAL" : "ANONYMOUS";
     pn_sasl_allowed_mechs(sasl, mechanisms);
     pn_sasl_set_allow_insecure_mechs(sasl, secret || o->mechanisms != NULL);
-    sasl_client_attach(client->driver.transport, o->user_name, o->password, client->endpoint.kind == ENDPOINT_UNIX);
+    sasl_client_attach(client->driver.transport, o->user, o->password, client->endpoint.kind == ENDPOINT_UNIX);
 }
 
 void connection_begin(AmqpClient *client)
@@ -97,7 +97,7 @@ static void on_connection_opened(AmqpClient *client)
         return;
     client->state = AMQP_STATE_OPEN;
     if (client->options.on_state != NULL && !client->freed)
-        client->options.on_state(client, AMQP_STATE_OPEN, NULL, client->options.user);
+        client->options.on_state(client, AMQP_STATE_OPEN, NULL, client->options.state_user);
 }
 
 static void on_connection_closed(AmqpClient *client)

@@ -183,7 +183,7 @@ static void run_for(int64_t us)
 
 static AmqpClient *client_new(Seen *seen, int64_t idle_us)
 {
-    return amqp_client_new(&(AmqpClientOptions){ .url = peer.url, .reconnect = true, .on_state = on_state, .user = seen,
+    return amqp_client_new(&(AmqpClientOptions){ .url = peer.url, .reconnect = true, .on_state = on_state, .state_user = seen,
                                                  .idle_timeout_us = idle_us, .backoff_first_us = 5 * US_PER_MS,
                                                  .backoff_max_us = 50 * US_PER_MS });
 }
@@ -548,7 +548,7 @@ static void assert_no_connection(const char *url, int code)
     int64_t until = clock_now_us() + PATIENCE_US;
 
     seen_init(&seen);
-    client = amqp_client_new(&(AmqpClientOptions){ .url = url, .on_state = on_state, .user = &seen });
+    client = amqp_client_new(&(AmqpClientOptions){ .url = url, .on_state = on_state, .state_user = &seen });
     while (seen.state != AMQP_STATE_CLOSED && clock_now_us() < until)
         g_main_context_iteration(NULL, TRUE);
     g_assert_cmpint(seen.state, ==, AMQP_STATE_CLOSED);

@@ -142,7 +142,7 @@ static char *try_open(const AmqpClientOptions *with, int *ret_code)
     int64_t until = clock_now_us() + PATIENCE_US;
 
     options.on_state = on_state;
-    options.user = &seen;
+    options.state_user = &seen;
     client = amqp_client_new(&options);
     while (seen.opens + seen.closed == 0 && clock_now_us() < until)
         g_main_context_iteration(NULL, TRUE);
@@ -161,14 +161,14 @@ static void test_authentication(void)
     g_autofree char *local = g_strconcat("amqp+unix://", b.unix_path, NULL), *ca = g_build_filename(folder, "tls", "ca.pem", NULL);
     g_autofree char *password = NULL;
     struct { AmqpClientOptions with; int code; } rows[] = { /* code -1: opens */
-        { { .url = url, .user_name = "operator", .password = "P" }, -1 },
-        { { .url = local, .user_name = "operator", .password = "P" }, -1 },
-        { { .url = url, .user_name = "operator", .password = "wrong" }, AMQP_ERROR_AUTH },
-        { { .url = url, .user_name = "nobody", .password = "P" }, AMQP_ERROR_AUTH },
-        { { .url = url, .user_name = "operator", .password = "wrong", .mechanisms = "PLAIN" }, AMQP_ERROR_AUTH },
+        { { .url = url, .user = "operator", .password = "P" }, -1 },
+        { { .url = local, .user = "operator", .password = "P" }, -1 },
+        { { .url = url, .user = "operator", .password = "wrong" }, AMQP_ERROR_AUTH },
+        { { .url = url, .user = "nobody", .password = "P" }, AMQP_ERROR_AUTH },
+        { { .url = url, .user = "operator", .password = "wrong", .mechanisms = "PLAIN" }, AMQP_ERROR_AUTH },
         { { .url = url }, AMQP_ERROR_AUTH }, /* anonymous, which nobody switched on */
-        { { .url = tls, .ca_file = ca, .user_name = "operator", .password = "P" }, -1 },
-        { { .url = tls, .user_name = "operator", .password = "P" }, AMQP_ERROR_CONNECT }, /* a CA the system does not know */
+        { { .url = tls, .ca_file = ca, .user = "operator", .password = "P" }, -1 },
+        { { .url = tls, .user = "operator", .password = "P" }, AMQP_ERROR_CONNECT }, /* a CA the system does not know */
         { { .url = tls, .ca_file = "/nonexistent/ca.pem" }, AMQP_ERROR_CONNECT },
     };
 
@@ -197,9 +197,9 @@ static void test_wrong_password_waits(void)
     int64_t until;
 
     broker_start(&b, folder, false);
-    client = amqp_client_new(&(AmqpClientOptions){ .url = url, .user_name = "operator", .password = "wrong", .reconnect = true,
+    client = amqp_client_new(&(AmqpClientOptions){ .url = url, .user = "operator", .password = "wrong", .reconnect = true,
                                                    .backoff_first_us = US_PER_MS, .backoff_max_us = US_PER_S, .on_state = on_state,
-                                                   .user = &seen });
+                                                   .state_user = &seen });
     g_assert_true(wait_for(&seen.losses, 1));
     g_assert_cmpint(seen.code, ==, AMQP_ERROR_AUTH);
     until = clock_now_us() + 300 * US_PER_MS;
@@ -227,7 +227,7 @@ static void test_broker_killed(void)
 
     broker_start(&b, lab, true);
     client = amqp_client_new(&(AmqpClientOptions){ .url = url, .reconnect = true, .backoff_first_us = 5 * US_PER_MS,
-                                                   .backoff_max_us = 50 * US_PER_MS, .on_state = on_state, .user = &seen });
+                                                   .backoff_max_us = 50 * US_PER_MS, .on_state = on_state, .state_user = &seen });
     sender = amqp_sender_new(client, &(AmqpSenderOptions){ .address = "killed" });
     receiver = amqp_receiver_new(client, &(AmqpReceiverOptions){ .address = "killed", .on_message = on_message, .on_attached = on_attached,
                                                                  .credit = 10, .user = &seen });

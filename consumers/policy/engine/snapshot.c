@@ -235,6 +235,7 @@ json_t *engine_status(const Engine *engine)
                              (int) g_hash_table_size(engine->entities));
 
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
+    json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
     json_object_set_new(json, "sequence", json_integer((json_int_t) engine->sequence_high));
     json_object_set_new(json, "events", json_integer((json_int_t) engine->count.events));
     json_object_set_new(json, "duplicates", json_integer((json_int_t) engine->count.duplicates));

@@ -1,0 +1,181 @@
+/* `mend up`: everything one machine needs, in one process: the bus with its plugin, the policy engine, and the guest agent as a child.
+ *
+ * The parts meet on the bus only, also here: the engine and the agent are AMQP clients with credentials of their own, so what runs in
+ * one process today runs on three machines tomorrow without a change. */
+#include "broker-plugin/hosts/embedded/site.h"
+#include "lib/base/clock.h"
+#include "lib/base/credentials.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+#include "mend/bus.h"
+#include "mend/child.h"
+#include "mend/demo.h"
+#include "mend/engine_thread.h"
+#include "mend/foreground.h"
+#include "mend/verbs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AGENT_GRACE_US (5 * US_PER_S)
+
+typedef struct UpSettings {
+    BusSettings bus; /* first: its rows are ours too */
+    char *policy, *log, *services_file;
+    char **services;
+    bool no_agent, stop_services, demo;
+} UpSettings;
+
+static const Setting own_rows[] = {
+    { "policy", SETTING_STRING, offsetof(UpSettings, policy), 0, 0, NULL,
+      "FILE with the policy; without one, every watched service that fails is restarted. SIGHUP reads it again" },
+    { "service", SETTING_LIST, offsetof(UpSettings, services), 0, 0, NULL,
+      "SERVICE to watch on this machine (see mend-guest --help): systemd:nginx, process:web=/usr/sbin/nginx …" },
+    { "services", SETTING_STRING, offsetof(UpSettings, services_file), 0, 0, NULL, "FILE of services to watch (YAML)" },
+    { "no-agent", SETTING_BOOL, offsetof(UpSettings, no_agent), 0, 0, NULL, "no guest agent on this machine" },
+    { "stop-services", SETTING_BOOL, offsetof(UpSettings, stop_services), 0, 0, NULL,
+      "at the end, also end the processes the guest agent runs" },
+    { "demo", SETTING_BOOL, offsetof(UpSettings, demo), 0, 0, NULL,
+      "kill a service in a folder of its own, show what happens, end; exit status 0: it came back" },
+    { "log", SETTING_STRING, offsetof(UpSettings, log), 0, 0, "info", "LEVEL error, warning, notice, info or debug" },
+};
+
+typedef struct Up {
+    const UpSettings *settings;
+    Bus *bus;
+    EngineThread *engine;
+    Child *agent;
+} Up;
+
+static EngineThread *start_engine(const UpSettings *settings, GError **error)
+{
+    g_autoptr(Credentials) credentials = credentials_find("engine", settings->bus.broker.data, error);
+
+    if (credentials == NULL)
+        return NULL;
+    g_autofree char *folder = g_build_filename(credentials_folder(settings->bus.broker.data), "policy", NULL);
+    const PolicydOptions options = { .url = credentials->url, .user = credentials->user, .password = credentials->password,
+                                     .ca_file = credentials->ca_file, .data = folder, .policy_path = settings->policy };
+    return engine_thread_new(&options, error);
+}
+
+/* The agent's program lies beside ours. */
+static char *agent_program(GError **error)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", error);
+
+    if (self == NULL)
+        return NULL;
+    g_autofree char *folder = g_path_get_dirname(self);
+    char *path = g_build_filename(folder, "mend-guest", NULL);
+    if (access(path, X_OK) == 0)
+        return path;
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "%s is not there: install it, or use --no-agent", path);
+    g_free(path);
+    return NULL;
+}
+
+static Child *start_agent(const UpSettings *settings, GError **error)
+{
+    const char *folder = credentials_folder(settings->bus.broker.data);
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    char *program = agent_program(error);
+
+    if (program == NULL)
+        return NULL;
+    g_ptr_array_add(argv, program);
+    g_ptr_array_add(argv, g_strdup_printf("--site=%s", folder));
+    g_ptr_array_add(argv, g_strdup_printf("--data=%s/guest", folder));
+    g_ptr_array_add(argv, g_strdup_printf("--log=%s", settings->log));
+    if (settings->stop_services)
+        g_ptr_array_add(argv, g_strdup("--stop-at-exit"));
+    if (settings->services_file != NULL)
+        g_ptr_array_add(argv, g_strdup_printf("--services=%s", settings->services_file));
+    for (char **service = settings->services; service != NULL && *service != NULL; service++)
+        g_ptr_array_add(argv, g_strdup_printf("--service=%s", *service));
+    g_ptr_array_add(argv, NULL);
+    return child_new((const char *const *) argv->pdata, error);
+}
+
+static void reload(void *user)
+{
+    Up *up = user;
+    g_autoptr(GError) error = NULL;
+
+    if (engine_thread_reload(up->engine, &error))
+        log_notice("the policy was read again");
+    else
+        log_warning("the policy stays as it was: %s", error->message);
+}
+
+static void report(void *user)
+{
+    Up *up = user;
+    g_autoptr(json_t) statistics = bus_statistics(up->bus);
+    g_autofree char *text = json_pretty(statistics);
+
+    fprintf(stderr, "%s\n", text);
+}
+
+static void stop(Up *up)
+{
+    child_free(up->agent, AGENT_GRACE_US);
+    engine_thread_free(up->engine);
+    bus_stop(up->bus);
+}
+
+static bool start(Up *up, GError **error)
+{
+    up->bus = bus_start(&up->settings->bus, error);
+    if (up->bus == NULL)
+        return false;
+    up->engine = start_engine(up->settings, error);
+    if (up->engine == NULL)
+        return false;
+    if (up->settings->no_agent)
+        return true;
+    up->agent = start_agent(up->settings, error);
+    return up->agent != NULL;
+}
+
+static int run(const UpSettings *settings)
+{
+    g_autoptr(GError) error = NULL;
+    Up up = { .settings = settings };
+
+    if (!start(&up, &error)) {
+        fprintf(stderr, "mend up: %s\n", error->message);
+        stop(&up);
+        return 1;
+    }
+    printf("mend up: listening on %s\n", bus_listening(up.bus));
+    printf("mend up: site folder %s; try: mend status, mend events --follow, mend why SERVICE\n",
+           credentials_folder(settings->bus.broker.data));
+    fflush(stdout);
+    foreground_run(reload, report, &up);
+    stop(&up);
+    return 0;
+}
+
+int verb_up(char **argv)
+{
+    g_autoptr(GArray) rows = bus_settings_rows(own_rows, G_N_ELEMENTS(own_rows));
+    UpSettings settings = { 0 };
+    LogLevel level = LOG_LEVEL_INFO;
+    int status;
+
+    if (!foreground_settings("up", "usage: mend up [options]\n\nRuns all of Mend for this machine in the foreground: message broker with "
+                             "its plugin, policy engine,\nguest agent. SIGTERM or Ctrl-C ends it; watched services go on running.\n",
+                             rows, &settings, argv, &status))
+        return status;
+    if (!log_level_parse(settings.log, &level)) {
+        fprintf(stderr, "mend up: log: \"%s\" is none of error, warning, notice, info, debug\n", settings.log);
+        status = 2;
+    } else {
+        log_open("mend up", level);
+        status = settings.demo ? demo_run() : run(&settings);
+    }
+    settings_done((const Setting *) (const void *) rows->data, rows->len, &settings);
+    return status;
+}
