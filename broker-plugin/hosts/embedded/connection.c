@@ -116,7 +116,9 @@ static bool start_driver(Connection *c, bool tls)
     pn_connection_set_container(c->driver.connection, "mend");
     pn_connection_set_context(c->driver.connection, c);
     setup_security(c, t, tls);
-    return true;
+    /* By itself the driver binds with the first event taken; bytes that come before would meet a transport without a connection, and
+     * proton asserts on the first begin. */
+    return pn_connection_driver_bind(&c->driver) == 0;
 }
 
 /* False: not (yet) a connection of ours; the bytes so far are kept or answered. */
