@@ -29,6 +29,13 @@ def request(agent, target, method, arguments, **more):
     return message
 
 
+def take(receiver, timeout):
+    message = receiver.receive(timeout)
+    if receiver.fetcher.unsettled:  # topics deliver settled unless asked not to
+        receiver.accept()
+    return message
+
+
 def body_of(message):
     return Reader(bytes(message.body)).map_010() if isinstance(message.body, (bytes, memoryview)) else message.body
 
@@ -66,15 +73,13 @@ class Engine:
         locate.inferred = True
         sender.send(locate)
         while True:
-            name = answers.receive(10).properties['qmf.agent']
-            answers.accept()
+            name = take(answers, 10).properties['qmf.agent']
             if ':mend-broker:' in name:
                 break
         direct = self.connection.create_sender('qmf.default.direct')
         direct.send(request(name, 'Site', 'claim', {'engine': 'test'}, subject=name, reply_to='qmf.default.topic/' + key, correlation_id='1'))
         while True:
-            answer = answers.receive(10)
-            answers.accept()
+            answer = take(answers, 10)
             if answer.correlation_id == '1':
                 return body_of(answer)['_arguments']['epoch']
 
@@ -89,7 +94,6 @@ class Engine:
         sender.send(message)
         sender.close()
         while True:
-            answer = self.results.receive(lasts_s)
-            self.results.accept()
+            answer = take(self.results, lasts_s)
             if answer.correlation_id == number:
                 return dict(answer.properties, body=body_of(answer))

@@ -55,8 +55,7 @@ class Matahari(unittest.TestCase):
         self.agents = []
 
     def end(self):
-        failed = any(error for _, error in getattr(self._outcome, 'result', self._outcome).errors[-1:]) if self._outcome else False
-        self.mend.__exit__(AssertionError if failed else None, None, None)
+        self.mend.__exit__(None if self._outcome.success else AssertionError, None, None)
 
     def start(self, kind, **options):
         agent = StandIn(self.mend, kind, **options)
@@ -97,7 +96,7 @@ class Matahari(unittest.TestCase):
         self.assertEqual(self.call(service, 'Services', 'status', 'name=mhdemo')['rc'], 0)
         self.assertEqual(self.call(host, 'Host', 'get_uuid', 'lifetime=Filesystem')['uuid'], '1234567890abcdef1234567890abcdef')
         for arguments, words in ((('Services', 'describe', 'name=mhdemo'), 'Not implemented'),
-                                 (('Nothing', 'list'), 'No data object found'), (('Services', 'status', 'nonsense=1'), 'nonsense')):
+                                 (('Nothing', 'list'), 'no object "Nothing"'), (('Services', 'status', 'nonsense=1'), 'nonsense')):
             failed = self.mend.mend('call', service.agent, *arguments, check=False)
             self.assertNotEqual(failed.returncode, 0)
             self.assertIn(words, failed.stderr)
@@ -111,7 +110,7 @@ class Matahari(unittest.TestCase):
         service.process.send_signal(signal.SIGCONT)
         self.assertNotEqual(failed.returncode, 0)
         self.assertLess(time.monotonic() - started, 8)
-        self.assertIn('answer', failed.stderr)
+        self.assertIn(service.agent, failed.stderr)
         self.check_unharmed()
 
     def test_its_end_is_seen_at_once(self):
@@ -181,7 +180,7 @@ class Matahari(unittest.TestCase):
             result = engine.command(service.agent, 'Services', 'start', {'name': 'mhdemo', 'timeout': 5000})
             self.assertEqual((result['mend.state'], result['body']['_arguments']['rc']), ('done', 0))
             result = engine.command(service.agent, 'Services', 'describe', {'name': 'mhdemo'})
-            self.assertEqual(result['mend.state'], 'failed')
+            self.assertEqual((result['mend.state'], result['mend.error']), ('refused', 'unknown-method'))
         self.assertTrue(os.path.exists(os.path.join(service.state, 'mhdemo.running')))
         self.check_unharmed()
 
