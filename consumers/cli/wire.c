@@ -216,10 +216,16 @@ static void absent(Wire *wire, const char *part, GPtrArray *matching, const char
         return;
     }
     g_autoptr(GPtrArray) known = g_ptr_array_new();
-    for (size_t i = 0; i < n; i++)
+    g_autoptr(GPtrArray) short_names = g_ptr_array_new(); /* without the vendor, which nobody types */
+    for (size_t i = 0; i < n; i++) {
+        const char *colon = strchr(names[i], ':');
+
         g_ptr_array_add(known, (char *) names[i]);
+        g_ptr_array_add(short_names, (char *) (colon == NULL || strchr(part, ':') != strrchr(part, ':') ? names[i] : colon + 1));
+    }
     g_ptr_array_add(known, NULL);
-    const char *near = nearest_word(part, (const char *const *) known->pdata);
+    g_ptr_array_add(short_names, NULL);
+    const char *near = nearest_word(part, (const char *const *) short_names->pdata);
     g_autofree char *list = g_strjoinv("\n  ", (char **) known->pdata);
     if (near != NULL)
         g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "no agent \"%s\" is here, did you mean \"%s\"?", part, near);

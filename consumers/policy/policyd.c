@@ -10,6 +10,8 @@
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 
+#include <stdlib.h>
+
 #define GATHER_MAX 200
 
 static void policyd_fail(Policyd *p, const GError *error)
@@ -73,9 +75,10 @@ static void outputs_leave(Policyd *p, EngineOutputs *outputs)
         const EngineOutput *output = outputs->pdata[i];
 
         log_said(output);
-        if (output->kind == OUTPUT_COMMAND)
+        if (output->kind == OUTPUT_COMMAND) {
             bus_send(p->bus, output->command);
-        else if (output->kind == OUTPUT_NOTICE)
+            p->took_us[p->n_took++ % G_N_ELEMENTS(p->took_us)] = clock_now_us() - p->gathered_since_us;
+        } else if (output->kind == OUTPUT_NOTICE)
             notifier_tell(p->notifier, engine_policy(machine_engine(p->machine)), output->json);
     }
 }
@@ -123,6 +126,7 @@ static void commit_soon(Policyd *p)
 void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery)
 {
     g_autoptr(GError) error = NULL;
+    int64_t before_us = clock_now_us();
 
     if (p->failed)
         return;
@@ -133,6 +137,8 @@ void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery)
     p->result_waits |= input->kind == INPUT_RESULT;
     if (delivery != NULL)
         g_ptr_array_add(p->deliveries, delivery);
+    if (p->inputs == 0)
+        p->gathered_since_us = before_us;
     commit_soon(p);
     if (++p->inputs >= GATHER_MAX)
         g_source_set_priority(p->commit, G_PRIORITY_HIGH);
@@ -211,9 +217,9 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
     p->base_mono_us = clock_now_us();
     p->base_wall_us = MAX(clock_wall_us(), machine_now_us(p->machine, 0));
     remind(p);
-    policyd_feed(p, &(EngineInput){ .kind = INPUT_START }, NULL);
-    if (!policy_bring(p, error))
+    if (!policy_bring(p, error)) /* before the start: the guard is this policy's */
         return NULL;
+    policyd_feed(p, &(EngineInput){ .kind = INPUT_START }, NULL);
     p->bus = bus_new(p, options);
     return g_steal_pointer(&p);
 }
@@ -246,11 +252,32 @@ bool policyd_is_acting(const Policyd *p)
     return engine_epoch(machine_engine(p->machine)) != 0;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    int64_t left = *(const int64_t *) a, right = *(const int64_t *) b;
+
+    return (left > right) - (left < right);
+}
+
+/* From the oldest input of a batch to the command on its way, the commit included: of the last commands. */
+static json_t *took_json(const Policyd *p)
+{
+    size_t n = MIN(p->n_took, G_N_ELEMENTS(p->took_us));
+    g_autofree int64_t *sorted = n == 0 ? NULL : g_memdup2(p->took_us, n * sizeof *sorted);
+
+    if (n == 0)
+        return json_null();
+    qsort(sorted, n, sizeof *sorted, by_size);
+    return json_pack("{s:I, s:I, s:I, s:I}", "commands", (json_int_t) n, "p50_us", (json_int_t) sorted[n / 2], "p99_us",
+                     (json_int_t) sorted[(n * 99) / 100], "max_us", (json_int_t) sorted[n - 1]);
+}
+
 json_t *policyd_status(const Policyd *p)
 {
     json_t *status = engine_status(machine_engine(p->machine));
 
     json_object_set_new(status, "name", json_string(p->name));
+    json_object_set_new(status, "decision", took_json(p));
     json_object_set_new(status, "connected", json_boolean(bus_is_open(p->bus)));
     json_object_set_new(status, "records", json_integer(journal_newest(machine_journal(p->machine))));
     return status;

@@ -1,8 +1,9 @@
 /* The engine's side of the bus: two receivers, one sender per control queue, and a QMF console to the plugin for the claim and for what
  * is true now.
  *
- * At each connect: find the plugin's agent, claim, and only then ask for the entities; the answers are fed as what is true. The
- * same question follows a gap in the numbers of the events. */
+ * At each connect: find the plugin's agent, look who acts, claim if nobody else does, and only then ask for the entities; the answers
+ * are fed as what is true. The same question follows a gap in the numbers of the events. While another engine acts this one stands
+ * by and looks again now and then: two engines that take the seat from each other would help nobody. */
 #include "consumers/policy/policyd_private.h"
 
 #include "consumers/common/event_message.h"
@@ -18,6 +19,7 @@
 #define SENDERS_MAX 20000
 #define ASK_TIMEOUT_US (5 * US_PER_S)
 #define RETRY_MS 1000
+#define ACTING(bus) (engine_epoch(machine_engine((bus)->p->machine)) != 0)
 #define GUEST_OBJECT "Guest"
 #define MEND_PACKAGE "org.matahariproject.mend"
 
@@ -29,7 +31,7 @@ struct Bus {
     AmqpReceiver *events, *results;
     GHashTable *senders;   /* agent -> AmqpSender */
     char *broker;          /* the plugin's agent; NULL: not found yet */
-    bool open, claiming, asking, ask_again;
+    bool open, claiming, standing_by, asking, ask_again;
     GSource *retry;
 };
 
@@ -107,7 +109,8 @@ static gboolean on_retry(gpointer user)
     Bus *bus = user;
 
     g_clear_pointer(&bus->retry, g_source_unref);
-    claim(bus);
+    if (!ACTING(bus))
+        claim(bus);
     return G_SOURCE_REMOVE;
 }
 
@@ -125,7 +128,7 @@ static void on_claimed(const Value *answer, const GError *error, void *user)
     Bus *bus = user;
     uint64_t epoch = 0;
 
-    bus->claiming = false;
+    bus->claiming = bus->standing_by = false;
     if (!bus->open)
         return;
     if (error != NULL || !value_as_uint(value_get(answer, "epoch"), &epoch) || epoch == 0) {
@@ -138,6 +141,28 @@ static void on_claimed(const Value *answer, const GError *error, void *user)
     ask(bus);
 }
 
+static void on_site(const Value *answer, const GError *error, void *user)
+{
+    Bus *bus = user;
+    const Value *object = value_type(answer) == VALUE_LIST ? value_at(answer, 0) : answer;
+    const char *engine = error != NULL ? NULL : value_get_string(value_get(object, "_values"), "engine");
+
+    if (!bus->open) {
+        bus->claiming = false;
+    } else if (engine != NULL && *engine != '\0' && strcmp(engine, bus->p->name) != 0) {
+        if (!bus->standing_by)
+            log_notice("policy: %s acts, %s stands by", engine, bus->p->name);
+        bus->claiming = false;
+        bus->standing_by = true;
+        retry_later(bus);
+    } else {
+        g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
+
+        value_set(arguments, "engine", value_string(bus->p->name));
+        qmf_console_call(bus->console, bus->broker, site, "claim", arguments, ASK_TIMEOUT_US, on_claimed, bus);
+    }
+}
+
 static void claim(Bus *bus)
 {
     if (bus->claiming || !bus->open)
@@ -147,10 +172,8 @@ static void claim(Bus *bus)
         retry_later(bus);
         return;
     }
-    g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
-    value_set(arguments, "engine", value_string(bus->p->name));
     bus->claiming = true;
-    qmf_console_call(bus->console, bus->broker, site, "claim", arguments, ASK_TIMEOUT_US, on_claimed, bus);
+    qmf_console_query_object(bus->console, bus->broker, "Site", ASK_TIMEOUT_US, on_site, bus);
 }
 
 static void on_agent_found(const char *agent, const Value *attributes, void *user)
@@ -163,7 +186,7 @@ static void on_agent_found(const char *agent, const Value *attributes, void *use
         g_free(bus->broker);
         bus->broker = g_strdup(agent);
     }
-    if (engine_epoch(machine_engine(bus->p->machine)) == 0)
+    if (!ACTING(bus))
         claim(bus);
 }
 

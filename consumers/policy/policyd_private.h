@@ -21,6 +21,9 @@ struct Policyd {
     GPtrArray *deliveries;              /* of AmqpDelivery, borrowed: to accept after the commit */
     unsigned inputs;                    /* since the commit */
     bool result_waits;                  /* one of them is a result */
+    int64_t gathered_since_us;          /* monotonic: when the first of them came */
+    int64_t took_us[1024];              /* of the last commands: from the input to their leaving */
+    uint64_t n_took;
     GSource *commit, *timer;
     bool failed;
 };

@@ -102,6 +102,11 @@ static void test_json_is_read_too_and_no_rules_mean_the_default_ones(void)
 
     g_assert_no_error(error);
     g_assert_nonnull(policy_rule(policy, "heal-services"));
+    g_autoptr(Policy) patient = policy_parse("p.yaml", "mend: 1\ndefaults: {attempts: 9}\n", &error);
+    g_assert_no_error(error);
+    const Rule *rule = policy_rule(patient, "heal-services");
+    g_assert_cmpuint(((Step *) rule->ladder->pdata[0])->attempts, ==, 9);
+    g_assert_cmpuint(((Step *) rule->ladder->pdata[1])->attempts, ==, 1);
     g_autoptr(Policy) none = policy_parse("p.json", "{\"mend\": 1, \"rules\": []}", &error);
     g_assert_no_error(error);
     g_assert_cmpuint(none->rules->len, ==, 0);

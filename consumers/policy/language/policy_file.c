@@ -416,13 +416,26 @@ static bool check_ladders(Loader *l)
     return true;
 }
 
-static void take_default_rules(Policy *policy)
+/* The rules of the default policy, with the defaults of this file. */
+static void take_default_rules(Loader *l)
 {
-    Policy *fallback = policy_default();
+    g_autoptr(Policy) fallback = policy_default();
 
-    while (fallback->rules->len > 0)
-        g_ptr_array_add(policy->rules, g_ptr_array_steal_index(fallback->rules, 0));
-    policy_unref(fallback);
+    while (fallback->rules->len > 0) {
+        Rule *rule = g_ptr_array_steal_index(fallback->rules, 0);
+
+        for (guint i = 0; i < rule->ladder->len; i++) {
+            const Step *step = rule->ladder->pdata[i];
+
+            if (strcmp(step->action, ACTION_NOTIFY) != 0) {
+                Step *ours = step_copy(l->defaults, step->action);
+
+                step_free(rule->ladder->pdata[i]);
+                rule->ladder->pdata[i] = ours;
+            }
+        }
+        g_ptr_array_add(l->policy->rules, rule);
+    }
 }
 
 static bool check_version(Loader *l, const YamlNode *root)
@@ -459,7 +472,7 @@ static bool read_root(Loader *l, const YamlNode *root)
         !read_list(l, rules, "rules", read_rule))
         return false;
     if (rules == NULL)
-        take_default_rules(l->policy);
+        take_default_rules(l);
     return true;
 }
 
