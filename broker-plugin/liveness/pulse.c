@@ -15,7 +15,8 @@
 #define CHANCE 1e-6
 #define PATIENCE_MOST 4.0
 #define DEVIATION_LEAST 0.1    /* of the interval: no line is perfect */
-#define INTERVALS_ENOUGH 8
+#define DEVIATION_FIRST 0.5    /* until its rhythm is known */
+#define INTERVALS_ENOUGH 16
 
 static void count_loss(Pulse *p, uint64_t sequence)
 {
@@ -71,7 +72,8 @@ double pulse_phi(const Pulse *p, int64_t now_us)
 
     if (p->n_intervals < INTERVALS_ENOUGH)
         mean = (double) p->interval_us;
-    deviation = MAX(p->n_intervals < INTERVALS_ENOUGH ? 0 : sqrt(p->variance), (double) p->interval_us * DEVIATION_LEAST);
+    deviation = p->n_intervals < INTERVALS_ENOUGH ? (double) p->interval_us * DEVIATION_FIRST
+                                                  : MAX(sqrt(p->variance), (double) p->interval_us * DEVIATION_LEAST);
     y = (silent - mean) / deviation;
     tail = exp(-y * (1.5976 + 0.070566 * y * y));
     if (!isfinite(tail))

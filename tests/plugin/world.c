@@ -44,6 +44,7 @@ World *world_new(uint64_t seed, const char *config)
     w->bodies = g_ptr_array_new_with_free_func((GDestroyNotify) json_decref);
     w->answers = g_ptr_array_new_with_free_func((GDestroyNotify) qmf_message_free);
     load(w, config);
+    world_pump(w); /* nobody is there to answer the first question */
     return w;
 }
 
