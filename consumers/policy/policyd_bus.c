@@ -136,6 +136,10 @@ static void on_claimed(const Value *answer, const GError *error, void *user)
         retry_later(bus);
         return;
     }
+    if (bus->retry != NULL) { /* one claim is enough: each ends the commands of the one before */
+        g_source_destroy(bus->retry);
+        g_clear_pointer(&bus->retry, g_source_unref);
+    }
     log_notice("policy: %s acts, epoch %" G_GUINT64_FORMAT, bus->p->name, epoch);
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = epoch }, NULL);
     ask(bus);
