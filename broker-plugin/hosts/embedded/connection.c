@@ -8,6 +8,7 @@
  * They never get one: their TCP connection is dropped, and they reconnect. */
 #include "broker-plugin/hosts/embedded/internal.h"
 
+#include "broker-plugin/hosts/embedded/guard.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -121,6 +122,35 @@ static bool start_driver(Connection *c, bool tls)
     return pn_connection_driver_bind(&c->driver) == 0;
 }
 
+typedef struct Feed {
+    pn_connection_driver_t *driver;
+    size_t n_bytes;
+} Feed;
+
+static void feed_proton(void *user)
+{
+    Feed *f = user;
+
+    pn_connection_driver_read_done(f->driver, f->n_bytes);
+}
+
+/* False: what came broke an assertion of proton's, and the connection is gone. */
+static bool feed(Connection *c, size_t n_bytes)
+{
+    Feed f = {&c->driver, n_bytes};
+
+    if (guard_run(feed_proton, &f))
+        return true;
+    log_warning("%s: dropped: what it sent breaks an assertion in proton (%s)", c->where, guard_reason());
+    connection_end_IO(c);
+    return false;
+}
+
+static void destroy_driver(void *user)
+{
+    pn_connection_driver_destroy(user);
+}
+
 /* False: not (yet) a connection of ours; the bytes so far are kept or answered. */
 static bool read_header(Connection *c)
 {
@@ -153,8 +183,7 @@ static bool read_header(Connection *c)
     }
     to = pn_connection_driver_read_buffer(&c->driver);
     memcpy(to.start, c->header, c->n_header);
-    pn_connection_driver_read_done(&c->driver, c->n_header);
-    return true;
+    return feed(c, c->n_header);
 }
 
 /* ---- events ---- */
@@ -415,7 +444,8 @@ static void read_in(Connection *c)
                 connection_end_IO(c); /* nobody there to hear our close */
             return;
         }
-        pn_connection_driver_read_done(&c->driver, (size_t) n);
+        if (!feed(c, (size_t) n))
+            return;
         dispatch(c);
         if ((size_t) n < to.size)
             return;
@@ -506,7 +536,7 @@ void connection_end_IO(Connection *c)
 void connection_free_IO(Connection *c)
 {
     if (c->has_driver)
-        pn_connection_driver_destroy(&c->driver);
+        guard_run(destroy_driver, &c->driver);
     access_peer_free(c->access);
     peer_unref(c->peer);
     g_free(c->where);
