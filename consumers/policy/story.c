@@ -17,7 +17,7 @@ G_DEFINE_QUARK(mend-story-error-quark, story_error)
 typedef struct Teller {
     json_t *incidents, *events; /* arrays */
     json_t *open;               /* borrowed: the incident lines go to; NULL */
-    json_t *last_event;         /* borrowed: lines of the newest event, in ->events */
+    GHashTable *told;           /* ids of events: one that came twice is told once */
 } Teller;
 
 static json_t *lines_of(Teller *t)
@@ -35,7 +35,7 @@ static void put_event(Teller *t, const json_t *input, int64_t wall_us)
     g_autoptr(Event) event = event_from_json(json_object_get(input, "event"), NULL);
     bool asked = strcmp(json_string_or(input, "input", ""), "entity") == 0;
 
-    if (event == NULL)
+    if (event == NULL || !g_hash_table_add(t->told, g_strdup(event_fields(event)->id)))
         return;
     const EventFields *f = event_fields(event);
     int64_t occurred_us = json_int_or(f->data, "occurred_us", 0);
@@ -233,6 +233,8 @@ json_t *story_of(Journal *journal, const char *name, GError **error)
     g_autoptr(json_t) story = json_pack("{s:s, s:[], s:[]}", "entity", entity, "incidents", "events");
     t.incidents = json_object_get(story, "incidents");
     t.events = json_object_get(story, "events");
+    g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    t.told = told;
     if (!journal_story(journal, entity, RECORDS_MAX, tell, &t, error))
         return NULL;
     while (json_array_size(t.events) > EVENTS_MAX)

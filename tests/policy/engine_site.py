@@ -34,7 +34,7 @@ class EngineSite:
         with open(self.policy, 'w') as out:
             out.write(policy)
         self.logs = open(os.path.join(self.folder.name, 'log'), 'w+')
-        self.broker = subprocess.Popen([MEND, 'broker', '--lab', '--listen', '127.0.0.1:0', '--data', os.path.join(self.folder.name, 'broker')],
+        self.broker = subprocess.Popen([MEND, 'broker', '--lab', '--no-plugin', '--listen', '127.0.0.1:0', '--data', os.path.join(self.folder.name, 'broker')],
                                        stdout=subprocess.PIPE, stderr=self.logs, text=True)
         self.url = 'amqp://' + self.broker.stdout.readline().split(' on ')[1].split()[0].split(',')[0]
         self.world = World(self.url, answer)
