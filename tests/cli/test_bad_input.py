@@ -66,14 +66,14 @@ class BadInput(unittest.TestCase):
                 ('mend: 1\nrules:\n  - name: a\n    on: service.failed\n    lader: []\n', ':5:5', ['lader', 'ladder']),
                 ('mend: 1\nrules:\n  - {name: a, on: service.failed, ladder: [{do: service.restart, attempts: many}]}\n', r':3:\d+', ['attempts']),
                 ('mend: 1\nrules: [\n', r':\d+:\d+', []),
-                ('mend: 99\n', ':1:7', ['99'])):
+                ('mend: 99\n', ':1:7', ['version 1'])):
             path = self.mend.write('policy.yaml', text)
             self.refused([re.escape(path) + place] + words, *policy, path)
         self.refused(['nowhere.yaml'], *policy, self.mend.path('nowhere.yaml'))
 
     def test_services_file_of_the_guest(self):
-        path = self.mend.write('services.yaml', 'services:\n  - {name: web, standrad: systemd}\n')
-        self.refused([re.escape(path) + r':2:\d+', 'standrad', 'standard'], GUEST, '--services', path, '--state', self.mend.path('guest'))
+        path = self.mend.write('services.yaml', 'services:\n  - {name: web, standard: systemd, intervall: 3s}\n')
+        self.refused([re.escape(path) + r':2:\d+', 'intervall', 'interval'], GUEST, '--services', path, '--data', self.mend.path('guest'))
 
     # The broker's start
 
@@ -92,8 +92,8 @@ class BadInput(unittest.TestCase):
         path = self.mend.write('file', '')
         self.refused([re.escape(path)], MEND, 'broker', '--listen', '127.0.0.1:0', '--data', path + '/data')
 
-    def test_beyond_loopback_needs_tls(self):
-        self.refused(['0.0.0.0', '(?i)tls'], MEND, 'broker', '--listen', '0.0.0.0:0', '--data', self.mend.data, '--lab')
+    def test_lab_is_for_loopback_only(self):
+        self.refused(['0.0.0.0', 'loopback'], MEND, 'broker', '--listen', '0.0.0.0:0', '--data', self.mend.data, '--lab')
 
     def test_missing_plugin(self):
         self.refused(['nowhere.so'], *self.broker('--plugin', self.mend.path('nowhere.so')))

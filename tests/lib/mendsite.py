@@ -107,7 +107,7 @@ class Site:
 
     def mend(self, *arguments, timeout=30, check=True):
         """Runs a verb of the operator's and returns what subprocess.run does."""
-        done = subprocess.run([os.path.join(BIN, 'mend'), arguments[0], '--data', self.data, *arguments[1:]], stdin=subprocess.DEVNULL,
+        done = subprocess.run([os.path.join(BIN, 'mend'), *arguments, '--data', self.data], stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout, env=self.environment())
         if check and done.returncode != 0:
             raise AssertionError('mend %s: exit %d: %s' % (' '.join(arguments), done.returncode, done.stderr or done.stdout))

@@ -7,10 +7,13 @@ while an administrator stops and starts other services. At the end:
 - every killed service runs again, and how long that took is printed beside the yardstick;
 - every incident tells its whole story;
 - nothing that the administrator stopped was started.
+Then worse things happen: the agent dies with its service, the broker or the policy engine are killed and a service dies meanwhile,
+a guest loses its power. All of it must heal as well.
 """
 import argparse
 import os
 import random
+import signal
 import sys
 import time
 
@@ -24,12 +27,13 @@ rules:
   - name: heal-services
     on: service.failed
     ladder:
-      - {do: service.restart, attempts: 1000, within: 1m, backoff: {first: 0s}, healed_when: {state: running, for: 200ms}}
+      - {do: service.restart, attempts: 100, within: 1m, backoff: {first: 0s}, healed_when: {state: running, for: 200ms}}
 """
 
 
 def percentiles(values):
-    values = sorted(values)
+    """None is a service that never came back: worse than any number."""
+    values = sorted(float('inf') if value is None else value for value in values) or [float('nan')]
     pick = lambda share: values[min(len(values) - 1, int(share * len(values)))]
     return 'n %d  p50 %.1f  p90 %.1f  p99 %.1f  max %.1f ms' % (len(values), pick(.5), pick(.9), pick(.99), values[-1])
 
@@ -37,6 +41,7 @@ def percentiles(values):
 class Fleet:
     def __init__(self, guests, mend):
         self.rig, self.mend, self.guests = guests, mend, []
+        self.stops, self.problems = 0, []
 
     # Setting up
 
@@ -62,8 +67,8 @@ class Fleet:
             for unit in UNITS:
                 os.unlink(guest.path('etc/systemd/system/%s.service.d/yardstick.conf' % unit))
             guest.run('systemctl', 'daemon-reload')
-            guest.run('systemctl', 'start', 'mend-guest')
-        wait_for('all agents', lambda: self.all_seen(), 30, 0.2)
+            guest.run('systemctl', 'enable', '--now', 'mend-guest')
+        wait_for('all services', self.all_seen, 30, 0.2)
 
     def all_seen(self):
         entities = self.mend.entities()
@@ -81,12 +86,12 @@ class Fleet:
         back_us = guest.wait_active(unit, killed_us) if killed_us else None
         return (back_us - killed_us) / 1000 if back_us else None
 
-    def yardstick(self, rounds=1):
-        taken = []
-        for _ in range(rounds):
-            for guest in self.guests:
-                for unit in UNITS:
-                    taken.append(self.kill_one(guest, unit))
+    def one_by_one(self):
+        """Every service of every guest dies once, one after the other: unit -> milliseconds."""
+        taken = {unit: [] for unit in UNITS}
+        for guest in self.guests:
+            for unit in UNITS:
+                taken[unit].append(self.kill_one(guest, unit))
         return taken
 
     # Chaos
@@ -124,8 +129,8 @@ class Fleet:
     def administrate(self, dice, pending, stopped):
         """Stops something that is well; every third time starts something again."""
         if stopped and dice.random() < 0.3:
-            key = dice.choice(sorted(stopped))
-            guest, unit = stopped.pop(key)
+            guest, unit = stopped.pop(dice.choice(sorted(stopped)))
+            self.check_stopped(guest, unit)
             guest.start_service(unit)
             return
         guest, unit = dice.choice(self.guests), dice.choice(UNITS)
@@ -133,17 +138,67 @@ class Fleet:
         if key not in pending and key not in stopped and guest.active_since_us(unit):
             guest.stop_service(unit)
             stopped[key] = (guest, unit)
+            self.stops += 1
+
+    def check_stopped(self, guest, unit):
+        state = guest.show(unit, 'ActiveState')['ActiveState']
+        if state != 'inactive':
+            self.problems.append('%s/%s was stopped by the administrator and is %s' % (guest.name, unit, state))
+
+    # Worse
+
+    def hardships(self):
+        """Each a name and how it ended; what did not heal is a problem."""
+        for name, happens in (('agent and service die together', self.agent_dies), ('service dies while the broker is down', self.broker_dies),
+                              ('service dies while the engine is down', self.engine_dies), ('power cut', self.power_fails)):
+            started = time.monotonic()
+            guest, unit, since_us = happens()
+            back_us = guest.wait_active(unit, since_us, 60, 0.1)
+            if back_us is None:
+                self.problems.append('%s: %s/%s did not come back: %s' % (name, guest.name, unit, guest.journal(unit, 8)))
+            else:
+                print('%-38s %.1f s until %s ran again' % (name, time.monotonic() - started, unit), flush=True)
+        wait_for('all services in the broker\'s eyes', self.all_seen, 30, 0.2)
+
+    def agent_dies(self):
+        guest = self.guests[0]
+        killed_us = guest.kill_service('mend-guest')
+        guest.kill_service('nginx')
+        return guest, 'nginx', killed_us
+
+    def broker_dies(self):
+        self.mend.stop('broker', signal.SIGKILL)
+        killed_us = self.guests[1].kill_service('ticker')
+        time.sleep(1)
+        self.mend.broker()
+        return self.guests[1], 'ticker', killed_us
+
+    def engine_dies(self):
+        self.mend.stop('policy', signal.SIGKILL)
+        killed_us = self.guests[2].kill_service('redis-server')
+        time.sleep(1)
+        self.start_engine()
+        return self.guests[2], 'redis-server', killed_us
+
+    def power_fails(self):
+        guest = self.guests[0]
+        guest.power_cut()
+        cut_us = rig.now_us()
+        time.sleep(0.5)
+        guest.boot()
+        return guest, 'memcached', cut_us
+
+    def start_engine(self):
+        self.mend.policy('--policy', self.mend.write('policy.yaml', POLICY))
 
     # The end
 
     def check(self, killed, stopped):
         """Every broken promise as a line of text."""
-        problems = ['%s/%s killed at %d did not come back: %s' % (guest.name, unit, killed_us, guest.journal(unit, 8))
-                    for guest, unit, killed_us, back_us in killed if back_us is None]
         for guest, unit in stopped.values():
-            state = guest.show(unit, 'ActiveState')['ActiveState']
-            if state != 'inactive':
-                problems.append('%s/%s was stopped by the administrator and is %s' % (guest.name, unit, state))
+            self.check_stopped(guest, unit)
+        problems = self.problems + ['%s/%s killed at %d did not come back: %s' % (guest.name, unit, killed_us, guest.journal(unit, 8))
+                    for guest, unit, killed_us, back_us in killed if back_us is None]
         for guest in self.guests:
             for unit in UNITS:
                 if (guest.name, unit) not in stopped and not guest.active_since_us(unit):
@@ -180,27 +235,29 @@ def main():
     dice = random.Random(options.seed)
     with rig.Rig() as guests, Site() as mend:
         mend.broker()
-        mend.policy('--policy', mend.write('policy.yaml', POLICY))
         fleet = Fleet(guests, mend)
+        fleet.start_engine()
         started = time.monotonic()
         fleet.boot(options.guests)
         print('%d guests up in %.1f s, seed %d' % (options.guests, time.monotonic() - started, options.seed), flush=True)
-        yardstick = fleet.yardstick()
-        print('systemd itself   ' + percentiles(yardstick), flush=True)
+        yardstick = fleet.one_by_one()
         fleet.hand_over()
-        one_by_one = fleet.yardstick()
+        healed = fleet.one_by_one()
         killed, stopped = fleet.chaos(options.seconds, options.pause, dice)
         problems = fleet.check(killed, stopped)
-        if None in one_by_one:
-            problems.append('%d services did not come back one by one' % one_by_one.count(None))
-        else:
-            print('Mend, one by one ' + percentiles(one_by_one))
-        taken = [(back_us - killed_us) / 1000 for _, _, killed_us, back_us in killed if back_us]
-        if taken:
-            print('Mend, in chaos   ' + percentiles(taken))
-        print('%d killed, %d left stopped by the administrator, %d problems' % (len(killed), len(stopped), len(problems)))
+        print('kill -9 to running again')
+        for unit in UNITS:
+            print('  %-13s systemd itself %s' % (unit, percentiles(yardstick[unit])))
+            print('  %-13s Mend           %s' % ('', percentiles(healed[unit])))
+        print('  %-13s Mend           %s' % ('in chaos', percentiles([(back_us - at_us) / 1000 for _, _, at_us, back_us in killed if back_us])))
+        for guest, unit in stopped.values():
+            guest.start_service(unit)
+        if not problems:
+            fleet.hardships()
+            problems = fleet.problems
+        print('%d killed at random, %d stopped by the administrator, %d problems' % (len(killed), fleet.stops, len(problems)))
         print('\n'.join(problems[:20]))
-        return 1 if problems or len(killed) < options.seconds / options.pause / 4 else 0
+        return 1 if problems or len(killed) < options.seconds / 4 else 0
 
 
 if __name__ == '__main__':
