@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define COLUMNS_MAX 12
-#define WIDTH_MAX 60
+#define WIDTH_MAX 90
 
 void show_json(const json_t *value)
 {

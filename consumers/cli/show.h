@@ -5,7 +5,7 @@
 #include "lib/base/base.h"
 
 void show_json(const json_t *value);
-/* A row is an array of texts; the first names the columns. Columns but the last are padded to their widest (at most 60); one named
+/* A row is an array of texts; the first names the columns. Columns but the last are padded to their widest (at most 90); one named
  * "state" has colours: red failed, lost; green running, up, healed; yellow others. What peers said cannot steer the terminal. */
 void show_table(const json_t *rows);
 /* One row without a table around it: @widths of each column but the last, ending with 0; the column @state (from 0; -1: none). */

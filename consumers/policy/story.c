@@ -40,8 +40,9 @@ static void put_event(Teller *t, const json_t *input, int64_t wall_us)
     const EventFields *f = event_fields(event);
     int64_t occurred_us = json_int_or(f->data, "occurred_us", 0);
     const char *reason = event_data_string(event, "reason"), *intent = event_data_string(event, "intent");
-    g_autofree char *said = g_strdup_printf("%s: %s%s%s", f->source, strchr(f->kind, '.') + 1, reason == NULL || *reason == '\0' ? "" : ", ",
-                                            reason == NULL ? "" : reason);
+    const char *dot = strchr(f->kind, '.'), *state = dot == NULL ? f->kind : dot + 1;
+    bool more = reason != NULL && *reason != '\0' && strcmp(reason, state) != 0;
+    g_autofree char *said = g_strdup_printf("%s%s%s", state, more ? ", " : "", more ? reason : "");
     g_autofree char *held = g_strdup_printf("%s%s%s, number %" G_GUINT64_FORMAT "%s", f->kind, intent == NULL ? "" : ", intent ",
                                             intent == NULL ? "" : intent, f->sequence, asked ? ", asked for" : "");
     if (occurred_us > 0)
