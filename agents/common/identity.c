@@ -90,15 +90,17 @@ static char *read_hostname(void)
     return g_strdup(*name != '\0' ? name : "localhost");
 }
 
-static bool choose_id(Identity *identity, const char *given, const char *root, GError **error)
+char *identity_id(const char *data, const char *given, const char *root, GError **error)
 {
-    if (given != NULL && (identity->id = uuid_canonical(given)) == NULL) {
+    char *id = given != NULL ? uuid_canonical(given) : machine_uuid(root);
+
+    if (given != NULL && id == NULL) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "--id: '%s' is no UUID", given);
-        return false;
+        return NULL;
     }
-    if (identity->id == NULL && (identity->id = machine_uuid(root)) == NULL)
-        identity->id = g_strdup(identity->filesystem);
-    return true;
+    if (id == NULL && folder_make(data, 0700, error))
+        id = kept_uuid(data, "filesystem-uuid", error);
+    return id;
 }
 
 Identity *identity_load(const char *data, const char *given_id, const char *root, GError **error)
@@ -125,7 +127,8 @@ Identity *identity_load(const char *data, const char *given_id, const char *root
     identity->custom = file_read_line(custom, CUSTOM_MAX_BYTES + 1, NULL);
     identity->genid = uuid_under(root, "sys/firmware/qemu_fw_cfg/by_name/etc/vmgenid_guid/raw");
     identity->hostname = read_hostname();
-    return choose_id(identity, given_id, root, error) ? g_steal_pointer(&identity) : NULL;
+    identity->id = identity_id(data, given_id, root, error);
+    return identity->id != NULL ? g_steal_pointer(&identity) : NULL;
 }
 
 bool identity_set_custom(Identity *identity, const char *data, const char *uuid, GError **error)

@@ -23,6 +23,8 @@ typedef struct Identity { /* strings owned; NULL where there is none */
 Identity *identity_load(const char *data, const char *given_id, const char *root, GError **error);
 void identity_free(Identity *identity);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)
+/* Identity.id alone; starts are not counted. NULL: error. Caller frees. */
+char *identity_id(const char *data, const char *given_id, const char *root, GError **error);
 /* Kept in @data across restarts. False: error, unchanged. */
 bool identity_set_custom(Identity *identity, const char *data, const char *uuid, GError **error);
 

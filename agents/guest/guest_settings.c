@@ -9,10 +9,12 @@
 #define AT(field) offsetof(GuestSettings, field)
 const Setting guest_settings[] = {
     {"broker", SETTING_STRING, AT(broker), 0, 0, NULL, "URL of the broker; from the credentials, or amqp://127.0.0.1:5672"},
-    {"credentials", SETTING_STRING, AT(credentials), 0, 0, NULL, "FILE with user and password, as 'mend enrol' printed it"},
+    {"credentials", SETTING_STRING, AT(credentials), 0, 0, NULL,
+     "FILE with user and password, as 'mend enrol' printed it; " GUEST_CREDENTIALS " when it exists"},
     {"site", SETTING_STRING, AT(site), 0, 0, NULL, "FOLDER of a broker on this machine, to find its credentials; $MEND_DATA or /var/lib/mend"},
     {"anonymous", SETTING_BOOL, AT(anonymous), 0, 0, NULL, "connect without a name (a broker must allow it)"},
     {"id", SETTING_STRING, AT(id), 0, 0, NULL, "UUID of this machine; its SMBIOS UUID, in a container its machine-id"},
+    {"print-id", SETTING_BOOL, AT(print_id), 0, 0, NULL, "print the UUID this machine is known by, and end"},
     {"data", SETTING_STRING, AT(data), 0, 0, "/var/lib/mend-guest", "FOLDER for what must survive a restart"},
     {"service", SETTING_LIST, AT(services), 0, 0, NULL,
      "SERVICE to watch: systemd:UNIT, lsb:SCRIPT, ocf:PROVIDER:AGENT[:NAME][?KEY=VALUE&...], process:NAME=COMMAND, tcp:NAME=HOST:PORT, "

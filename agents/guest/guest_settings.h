@@ -5,11 +5,13 @@
 #include "agents/guest/services/spec.h"
 #include "lib/base/settings.h"
 
+#define GUEST_CREDENTIALS "/etc/mend/credentials"
+
 typedef struct GuestSettings {
     char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log;
     char **services;
     int64_t heartbeat_us, update_interval_us;
-    bool anonymous, allow_power, allow_remote_commands, stop_at_exit;
+    bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit;
 } GuestSettings;
 
 extern const Setting guest_settings[];

@@ -129,6 +129,8 @@ static Credentials *find_credentials(const Guest *guest, GError **error)
 
     if (s->credentials != NULL)
         return credentials_read(s->credentials, error);
+    if (s->site == NULL && g_getenv("MEND_DATA") == NULL && g_file_test(GUEST_CREDENTIALS, G_FILE_TEST_EXISTS))
+        return credentials_read(GUEST_CREDENTIALS, error);
     credentials = credentials_find(user, s->site, error);
     if (credentials == NULL)
         g_prefix_error(error, "no way to say who we are: ");
@@ -149,7 +151,7 @@ static bool connect_bus(Guest *guest, GError **error)
         s->broker = g_strdup(credentials != NULL && credentials->url != NULL ? credentials->url : DEFAULT_BROKER);
     options.url = s->broker;
     if (credentials != NULL) {
-        options.user = credentials->user;
+        options.user_name = credentials->user;
         options.password = credentials->password;
         options.ca_file = credentials->ca_file;
     }
@@ -304,6 +306,18 @@ static bool read_settings(Guest *guest, char **argv, GPtrArray **ret_specs, GErr
     return *ret_specs != NULL;
 }
 
+static bool print_id(const GuestSettings *settings)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *id = identity_id(settings->data, settings->id, "/", &error);
+
+    if (id != NULL)
+        printf("%s\n", id);
+    else
+        log_error("%s", error->message);
+    return id != NULL;
+}
+
 static bool help_wanted(char **argv)
 {
     for (char **arg = argv + 1; *arg != NULL; arg++)
@@ -326,7 +340,13 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     guest.loop = g_main_loop_new(NULL, FALSE);
-    if (!read_settings(&guest, argv, &specs, &error) || !open_state(&guest, &error) || !connect_bus(&guest, &error) ||
+    if (read_settings(&guest, argv, &specs, &error) && guest.settings.print_id) {
+        bool printed = print_id(&guest.settings);
+
+        guest_done(&guest);
+        return printed ? 0 : 1;
+    }
+    if (error != NULL || !open_state(&guest, &error) || !connect_bus(&guest, &error) ||
         !start_classes(&guest, specs, &error)) {
         log_error("%s", error->message);
         guest_done(&guest);

@@ -140,6 +140,11 @@ static void want_stopped(Service *s, bool wanted, ServiceIntent intent)
     }
     s->stop_wanted = wanted;
     s->stop_intent = intent;
+    if (intent == INTENT_SHUTDOWN) { /* only for now: the next agent starts it as after a boot */
+        memory_forget(s->host->memory, s->spec->name);
+        json_decref(change);
+        return;
+    }
     json_object_set_new(change, "wanted", wanted ? json_string("stopped") : json_null());
     json_object_set_new(change, "intent", wanted ? json_string(service_intent_name(intent)) : json_null());
     memory_change(s->host->memory, s->spec->name, change);

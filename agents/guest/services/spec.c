@@ -265,6 +265,23 @@ static bool unknown_key(const char *name, unsigned standard, const char *standar
                  near != NULL ? near : "", near != NULL ? "?)" : "");
 }
 
+/* No standard, but a key nobody knows: that is more likely the fault. */
+static void mistyped_standard(json_t *object, const char **ret_key, GError **error)
+{
+    const char *name;
+    json_t *value;
+
+    if (json_object_get(object, "standard") != NULL)
+        return;
+    json_object_foreach(object, name, value)
+        if (find_key(name, ALL) == NULL) {
+            g_clear_error(error);
+            *ret_key = name;
+            unknown_key(name, ALL, "a service", error);
+            return;
+        }
+}
+
 static void spec_defaults(ServiceSpec *spec)
 {
     spec->interval_us = 10 * US_PER_S;
@@ -320,8 +337,10 @@ ServiceSpec *service_spec_from_json(json_t *object, const char **ret_key, GError
         ret_key = &at;
     *ret_key = "standard";
     spec_defaults(spec);
-    if (!standard_of(object, &standard, error))
+    if (!standard_of(object, &standard, error)) {
+        mistyped_standard(object, ret_key, error);
         return NULL;
+    }
     json_object_foreach(object, name, value) {
         const struct Key *key = find_key(name, standard);
 

@@ -111,6 +111,7 @@ static void test_errors_have_a_place(void)
         {"services:\n  - {name: a, standard: tpc, address: x}\n", ".yaml:2:15: no standard 'tpc'"},
         {"services:\n  - name: a\n    standard: tcp\n    address: \"h:1\"\n    intervall: 5s\n", ".yaml:5:5: tcp knows no 'intervall' (did you mean interval?)"},
         {"services:\n  - {name: a, standard: tcp}\n", ".yaml:2:5: a tcp service needs 'address'"},
+        {"services:\n  - {name: web, standrad: systemd}\n", ".yaml:2:17: a service knows no 'standrad' (did you mean standard?)"},
         {"services:\n  - systemd:a\n  - lsb:a\n", ".yaml:3:5: there is a service 'a' above already"},
         {"services: nginx\n", "'services' must be a list"},
         {"service: []\n", ".yaml:1:1: the services file has one key"},
