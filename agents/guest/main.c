@@ -151,7 +151,7 @@ static bool connect_bus(Guest *guest, GError **error)
         s->broker = g_strdup(credentials != NULL && credentials->url != NULL ? credentials->url : DEFAULT_BROKER);
     options.url = s->broker;
     if (credentials != NULL) {
-        options.user_name = credentials->user;
+        options.user = credentials->user;
         options.password = credentials->password;
         options.ca_file = credentials->ca_file;
     }
