@@ -51,7 +51,7 @@ static void broker_up(Bus *bus)
     g_autoptr(GDataInputStream) output = NULL;
     g_autoptr(GError) error = NULL;
 
-    bus->broker = g_subprocess_launcher_spawn(launcher, &error, mend, "broker", "--lab", "--listen",
+    bus->broker = g_subprocess_launcher_spawn(launcher, &error, mend, "broker", "--lab", "--no-plugin", "--listen",
                                               bus->listen != NULL ? bus->listen : "127.0.0.1:0", "--data", data, NULL);
     g_assert_no_error(error);
     output = g_data_input_stream_new(g_subprocess_get_stdout_pipe(bus->broker));
