@@ -12,9 +12,8 @@
 #include <string.h>
 
 #define TICK_US (250 * US_PER_MS)
-#define SAVE_US US_PER_S
 #define WINDOW  1024
-#define SAVE_MOST 8    /* documents in one go: each is on disk before the next message is looked at */
+#define SAVE_MOST 2    /* documents in one tick: each is on disk before the next message is looked at */
 #define GONE_MAX 4096  /* peers remembered for the messages they left behind */
 #define NOISE_PER_S 5 /* events about refusals: whoever is refused chooses how often */
 
@@ -107,7 +106,8 @@ void save_registry(Plugin *p, unsigned most)
 {
     uint64_t dirty = (p->host->caps & MEND_CAP_STATE) != 0 ? registry_take_dirty(p->registry) : 0;
 
-    for (unsigned shard = 0, saved = 0; shard < REGISTRY_SHARDS; shard++) {
+    for (unsigned i = 0, saved = 0, first = p->shard; i < REGISTRY_SHARDS; i++) {
+        unsigned shard = (first + i) % REGISTRY_SHARDS; /* in turn: none waits for ever */
         g_autofree char *key = NULL, *text = NULL;
 
         if ((dirty & (UINT64_C(1) << shard)) == 0)
@@ -116,12 +116,13 @@ void save_registry(Plugin *p, unsigned most)
             registry_mark_dirty(p->registry, shard);
             continue;
         }
+        p->shard = shard + 1;
         key = shard_key(shard);
         text = registry_shard_text(p->registry, shard);
         if (p->host->state_put(p->host, str_of(key), str_of(text)) == MEND_OK)
             continue;
         count(p, METRIC_STORE_FAILED, 1);
-        registry_mark_dirty(p->registry, shard); /* with the next save again */
+        registry_mark_dirty(p->registry, shard); /* in its next turn again */
     }
 }
 
@@ -202,9 +203,9 @@ static void on_tick_PL(void *user, int64_t now_us)
     p->tick = 0;
     liveness_tick(p->liveness, now_us);
     outbox_tick(p->outbox);
-    if (now_us - p->saved_us >= SAVE_US) {
-        p->saved_us = now_us;
-        save_registry(p, SAVE_MOST);
+    save_registry(p, SAVE_MOST);
+    if (now_us - p->second_us >= US_PER_S) {
+        p->second_us = now_us;
         desk_tick(p);
         show_site(p);
         site_tick(p->site, now_us);
@@ -339,7 +340,7 @@ static mend_rc plugin_start(void *self, mend_error *ret)
         return MEND_EFAULT;
     if ((p->host->caps & MEND_CAP_PEERS) != 0)
         p->host->peers_watch(p->host, on_peer_PL, p);
-    p->saved_us = p->heartbeat_us = p->host->now_us(p->host);
+    p->second_us = p->heartbeat_us = p->host->now_us(p->host);
     if (!arm_tick(p))
         return error_fill(ret, MEND_EFAULT, "the host gives no timer");
     site_heartbeat(p->site);

@@ -42,6 +42,21 @@ static int64_t plausible_us(int64_t said_us, int64_t received_us)
     return said_us > received_us - US_PER_HOUR && said_us < received_us + US_PER_MINUTE ? said_us : received_us;
 }
 
+/* JSON can say a NUL inside a text and most readers refuse it: one agent must not make its events unreadable. Texts end there. */
+static void end_texts(json_t *json)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+
+    if (json_is_string(json) && strlen(json_string_value(json)) != json_string_length(json))
+        json_string_setn(json, json_string_value(json), strlen(json_string_value(json)));
+    json_object_foreach(json, key, item)
+        end_texts(item);
+    json_array_foreach(json, i, item)
+        end_texts(item);
+}
+
 static Fact *fact_from(const Origin *o, const char *kind, const char *state, const char *entity, const Value *event, int64_t occurred_us)
 {
     const Value *values = value_get(event, "_values");
@@ -49,6 +64,7 @@ static Fact *fact_from(const Origin *o, const char *kind, const char *state, con
     Fact *fact = fact_new(word, entity, o->agent, plausible_us(occurred_us, o->received_us), value_to_json(values));
     int64_t severity = value_get_int(event, "_severity", -1);
 
+    end_texts(fact->data);
     fact->occurred_us = occurred_us;
     fact->source_sequence = (uint64_t) MAX(0, value_get_int(values, "sequence", 0));
     fact->boot_id = g_strdup(value_get_string(values, "boot_id") != NULL ? value_get_string(values, "boot_id") : o->boot_id);
