@@ -41,6 +41,7 @@ class Policyd(unittest.TestCase):
     def test_what_was_lost_is_asked_for(self):
         with EngineSite() as site:
             site.start()
+            wait_for('the first question', lambda: site.world.asked)
             site.world.publish(NGINX, 'running')
             site.world.publish(CRON, 'failed', lose=True)
             time.sleep(0.2)

@@ -36,7 +36,7 @@ class World(MessagingHandler):
         self.epoch, self.sequence = 0, 0
         self.runs, self.received, self.results = [], [], {}   # ids as run; (id, epoch) as received; id -> answer
         self.states = {}                                      # entity -> (state, sequence, data)
-        self.claims = 0
+        self.claims, self.asked = 0, 0
         self.engine = ''                                      # who acts, for engines that ask before they claim
         self.lock = threading.Lock()
         self.injector = EventInjector()
@@ -98,6 +98,7 @@ class World(MessagingHandler):
             self.reply(request, '_query_response', '_data', [{'_object_id': {'_object_name': 'Site', '_agent_name': BROKER_AGENT},
                                                               '_values': {'engine': self.engine, 'sequence': ulong(self.sequence)}}])
         elif opcode == '_query_request':
+            self.asked += 1
             objects = [{'_object_id': {'_object_name': entity, '_agent_name': BROKER_AGENT},
                         '_schema_id': {'_package_name': 'org.matahariproject.mend', '_class_name': 'Entity'},
                         '_values': {'kind': entity.split('/')[0], 'state': state, 'sequence': ulong(sequence), 'since_us': 0,
