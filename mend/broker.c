@@ -39,7 +39,7 @@ int verb_broker(char **argv)
 
     log_open("mend broker", LOG_LEVEL_NOTICE);
     if (!foreground_settings("broker", "usage: mend broker [options]\n\nRuns the message broker with its plugin. SIGTERM stops it; SIGUSR1 "
-                             "prints its statistics to stderr.\n", rows, &settings, argv, &status))
+                             "prints its statistics to stderr.\n", rows, &settings, argv, NULL, &status))
         return status;
     status = run(&settings);
     settings_done((const Setting *) (const void *) rows->data, rows->len, &settings);

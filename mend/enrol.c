@@ -45,11 +45,11 @@ int verb_enrol(char **argv)
 {
     g_autoptr(GArray) rows = g_array_new(false, false, sizeof(Setting));
     EnrolSettings settings = { 0 };
-    const char *id = argv[1] != NULL && argv[1][0] != '-' ? argv[1] : NULL;
+    g_autofree char *id = NULL;
     int status;
 
     g_array_append_vals(rows, own_rows, G_N_ELEMENTS(own_rows));
-    if (!foreground_settings("enrol", usage, rows, &settings, id != NULL ? argv + 1 : argv, &status))
+    if (!foreground_settings("enrol", usage, rows, &settings, argv, &id, &status))
         return status;
     if (id == NULL) {
         fprintf(stderr, "mend enrol: which machine? (mend enrol --help)\n");

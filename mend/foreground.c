@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-bool foreground_settings(const char *verb, const char *usage, const GArray *rows, void *target, char **argv, int *ret_status)
+bool foreground_settings(const char *verb, const char *usage, const GArray *rows, void *target, char **argv, char **ret_word,
+                         int *ret_status)
 {
     const Setting *table = (const Setting *) (const void *) rows->data;
     g_auto(GStrv) rest = NULL;
@@ -26,11 +27,14 @@ bool foreground_settings(const char *verb, const char *usage, const GArray *rows
         fprintf(stderr, "mend %s: %s\n", verb, error->message);
         return false;
     }
-    if (rest[0] != NULL) {
-        fprintf(stderr, "mend %s: not expected: \"%s\" (mend %s --help lists the options)\n", verb, rest[0], verb);
+    const char *odd = ret_word == NULL || rest[0] == NULL ? rest[0] : rest[1];
+    if (odd != NULL) {
+        fprintf(stderr, "mend %s: not expected: \"%s\" (mend %s --help lists the options)\n", verb, odd, verb);
         settings_done(table, rows->len, target);
         return false;
     }
+    if (ret_word != NULL)
+        *ret_word = g_strdup(rest[0]);
     return true;
 }
 

@@ -167,7 +167,7 @@ int verb_up(char **argv)
 
     if (!foreground_settings("up", "usage: mend up [options]\n\nRuns all of Mend for this machine in the foreground: message broker with "
                              "its plugin, policy engine,\nguest agent. SIGTERM or Ctrl-C ends it; watched services go on running.\n",
-                             rows, &settings, argv, &status))
+                             rows, &settings, argv, NULL, &status))
         return status;
     if (!log_level_parse(settings.log, &level)) {
         fprintf(stderr, "mend up: log: \"%s\" is none of error, warning, notice, info, debug\n", settings.log);
