@@ -89,6 +89,13 @@ class Broker(unittest.TestCase):
             receiver.accept()
         return message
 
+    def grew_less(self, before, kib):
+        with open('/proc/%d/maps' % self.process.pid) as maps:
+            if 'libasan' in maps.read():  # which keeps what is freed
+                return
+        grown = self.resident_kib() - before
+        self.assertLess(grown, kib, 'the broker grew by %d KiB' % grown)
+
     def resident_kib(self):
         with open('/proc/%d/status' % self.process.pid) as status:
             return next(int(line.split()[1]) for line in status if line.startswith('VmRSS'))
@@ -156,8 +163,7 @@ class Topics(Broker):
         for n in range(1500):  # 150 MB; a subscription holds 16 MiB
             sender.send(Message(subject='flood.%d' % n, body=body))
             self.take(fast)
-        grown = self.resident_kib() - before
-        self.assertLess(grown, 80 * 1024, 'the broker grew by %d KiB' % grown)
+        self.grew_less(before, 80 * 1024)
         slow.link.flow(5)  # the oldest are gone, the newest are there
         self.assertGreater(int(self.take(slow).subject.split('.')[1]), 1000)
 
@@ -350,7 +356,7 @@ class Queues(Broker):
             c = self.connect()
             c.create_receiver(None, dynamic=True)
             c.close()
-        self.assertLess(self.resident_kib() - before, 4096)
+        self.grew_less(before, 4096)
 
 
 class Restarted(Broker):
