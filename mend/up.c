@@ -5,8 +5,10 @@
 #include "broker-plugin/hosts/embedded/site.h"
 #include "lib/base/clock.h"
 #include "lib/base/credentials.h"
+#include "lib/base/file.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
+#include "lib/base/machine.h"
 #include "mend/bus.h"
 #include "mend/child.h"
 #include "mend/demo.h"
@@ -76,10 +78,19 @@ static char *agent_program(GError **error)
     return NULL;
 }
 
+/* The ID the site gave this machine where it has none of its own, as in a bare container; NULL: it has one. */
+static char *given_id(const char *folder)
+{
+    g_autofree char *own = machine_uuid("/"), *path = g_build_filename(folder, SITE_MACHINE_FILE, NULL);
+
+    return own == NULL ? file_read_line(path, 64, NULL) : NULL;
+}
+
 static Child *start_agent(const UpSettings *settings, GError **error)
 {
     const char *folder = credentials_folder(settings->bus.broker.data);
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *id = given_id(folder);
     char *program = agent_program(error);
 
     if (program == NULL)
@@ -88,6 +99,8 @@ static Child *start_agent(const UpSettings *settings, GError **error)
     g_ptr_array_add(argv, g_strdup_printf("--site=%s", folder));
     g_ptr_array_add(argv, g_strdup_printf("--data=%s/guest", folder));
     g_ptr_array_add(argv, g_strdup_printf("--log=%s", settings->log));
+    if (id != NULL)
+        g_ptr_array_add(argv, g_strdup_printf("--id=%s", id));
     if (settings->stop_services)
         g_ptr_array_add(argv, g_strdup("--stop-at-exit"));
     if (settings->services_file != NULL)

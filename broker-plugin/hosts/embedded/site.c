@@ -283,17 +283,32 @@ static bool server_ready(const Site *site, GError **error)
     return issue(site, &wish, &cert, &key, error) && pair_write(site->cert, cert, site->key, key, error);
 }
 
+/* A machine without any UUID of its own (a bare container) gets one here, and keeps it as long as the site. */
+static char *own_machine(const Site *site, GError **error)
+{
+    g_autofree char *path = g_build_filename(site->folder, SITE_MACHINE_FILE, NULL), *text = file_read_line(path, 64, NULL);
+    char *id = machine_uuid("/");
+
+    if (id == NULL && text != NULL)
+        id = uuid_canonical(text);
+    if (id != NULL)
+        return id;
+    id = uuid_new();
+    if (file_write(path, id, strlen(id), 0644, error))
+        return id;
+    g_free(id);
+    return NULL;
+}
+
 static bool users_ready(const Site *site, GError **error)
 {
     static const char *const users[] = { "engine", "operator", "observer" };
-    g_autofree char *machine = machine_uuid("/"), *agent = machine != NULL ? g_strconcat("agent-", machine, NULL) : NULL;
+    g_autofree char *machine = own_machine(site, error), *agent = machine != NULL ? g_strconcat("agent-", machine, NULL) : NULL;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(users); i++)
+    for (size_t i = 0; agent != NULL && i < G_N_ELEMENTS(users); i++)
         if (!local_user_ready(site, users[i], error))
             return false;
-    if (agent == NULL)
-        log_notice("this machine has no UUID that can be read (SMBIOS, /etc/machine-id): no agent user is made for it");
-    return agent == NULL || local_user_ready(site, agent, error);
+    return agent != NULL && local_user_ready(site, agent, error);
 }
 
 static bool folders_ready(const Site *site, GError **error)

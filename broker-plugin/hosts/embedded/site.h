@@ -2,6 +2,7 @@
  *
  *   DIR                   0750 root:mend (the group only if it exists)
  *   DIR/site              its UUID                          0644
+ *   DIR/machine-id        this machine's ID, only where it has none of its own (lib/base/machine.h)   0644
  *   DIR/secret            32 random bytes in hex            0640
  *   DIR/users             USER:SCRAM-SHA-256:…  verifiers, no passwords (RFC 5803); read by the broker only   0600
  *   DIR/credentials/USER  password of a local user          0640
@@ -14,6 +15,8 @@
 #define MEND_EMBEDDED_SITE_H
 
 #include "lib/base/base.h"
+
+#define SITE_MACHINE_FILE "machine-id"
 
 typedef struct Site Site;
 
