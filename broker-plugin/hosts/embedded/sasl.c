@@ -1,4 +1,4 @@
-/* Proton lets a transport bring its own SASL implementation. docs/decisions/0011 has why that and not Cyrus on this side.
+/* Proton lets a transport bring its own SASL implementation. docs/decisions/0004 has why that and not Cyrus on this side.
  *
  * The proof that we know the verifier too ("v=…") goes out as a last challenge and not with the outcome: proton's own client does not
  * look at what comes with an outcome, and would not notice a false broker.
