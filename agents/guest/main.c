@@ -1,5 +1,6 @@
 /* mend-guest: watches the services of the machine it runs in, tells the bus, and acts on commands. One process, one main loop. It needs
  * the bus only to talk: without it services stay as they are, and what changed meanwhile is told when it is back. */
+#include "agents/common/footprint.h"
 #include "agents/guest/classes.h"
 #include "agents/guest/guest_settings.h"
 #include "agents/guest/services/memory.h"
@@ -18,6 +19,7 @@
 #define VENDOR         "matahariproject.org"
 #define PRODUCT        "mend-guest"
 #define DEFAULT_BROKER "amqp://127.0.0.1:5672"
+#define SETTLED_US     (10 * US_PER_S) /* after the start and each connect */
 #define LINGER_US      (500 * US_PER_MS)
 #define STOP_US        (10 * US_PER_S)
 
@@ -104,10 +106,12 @@ static void on_state(AmqpClient *client, AmqpState state, const GError *why, voi
 {
     Guest *guest = user;
 
-    if (state == AMQP_STATE_OPEN && !guest->online)
+    if (state == AMQP_STATE_OPEN && !guest->online) {
         log_notice("connected to %s", guest->settings.broker);
-    else if (state == AMQP_STATE_WAITING && why != NULL && g_strcmp0(guest->last_problem, why->message) != 0)
+        footprint_trim_later(SETTLED_US);
+    } else if (state == AMQP_STATE_WAITING && why != NULL && g_strcmp0(guest->last_problem, why->message) != 0) {
         log_warning("no bus: %s; services are watched, the bus is tried again", why->message);
+    }
     g_free(guest->last_problem);
     guest->last_problem = state == AMQP_STATE_WAITING && why != NULL ? g_strdup(why->message) : NULL;
     set_online(guest, state == AMQP_STATE_OPEN);

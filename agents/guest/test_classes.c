@@ -38,12 +38,12 @@ static void on_send(void *user, const char *node, const QmfMessage *message)
 {
     Bench *b = user;
     g_autoptr(json_t) body = value_to_json(message->body);
-    json_t *extra = message->extra != NULL ? value_to_json(message->extra) : json_object();
+    g_autoptr(json_t) extra = message->extra != NULL ? value_to_json(message->extra) : json_object();
 
     if (message->opcode == QMF_DATA_INDICATION)
         keep_event(b, body);
     else
-        g_ptr_array_add(b->answers, json_pack("{s:s, s:s, s:O, s:o}", "opcode", qmf_opcode_name(message->opcode), "correlation",
+        g_ptr_array_add(b->answers, json_pack("{s:s, s:s, s:O, s:O}", "opcode", qmf_opcode_name(message->opcode), "correlation",
                                               message->correlation_id != NULL ? message->correlation_id : "", "body", body, "extra",
                                               extra));
 }
@@ -306,7 +306,7 @@ static void test_events_wait_for_the_bus_one_per_service(void)
         kill((pid_t) report_of(b, "p")->pid, SIGKILL);
         WAIT_FOR(report_of(b, "p")->state == SERVICE_FAILED);
         if (i < 2)
-            json_decref((json_t *) json_incref((json_t *) call_with(b, "Guest", "start", "{\"name\": \"p\"}", NULL)));
+            g_assert_nonnull(call_with(b, "Guest", "start", "{\"name\": \"p\"}", NULL));
     }
     g_assert_cmpuint(count_events(b, "service_state"), ==, 1);
     states = watch_list_digest(b->context.watched);

@@ -192,6 +192,30 @@ static void test_commands_given_in_the_settings(void)
     world_free(w);
 }
 
+/* The agent everybody has: heartbeat:Dummy of Debian's resource-agents. */
+static void test_the_dummy_of_resource_agents(void)
+{
+    World *w;
+
+    if (!g_file_test("/usr/lib/ocf/resource.d/heartbeat/Dummy", G_FILE_TEST_IS_EXECUTABLE)) {
+        g_test_skip("resource-agents is not installed");
+        return;
+    }
+    w = world_new(NULL);
+    w->host.ocf_root = "/usr/lib/ocf";
+    world_watch(w, "{\"name\": \"d1\", \"standard\": \"ocf\", \"agent\": \"Dummy\", \"interval\": \"50ms\", "
+                   "\"parameters\": {\"state\": \"%s/dummy\"}}");
+    WAIT_FOR(world_is(w, SERVICE_STOPPED, INTENT_UNKNOWN));
+    g_assert_cmpint(world_act(w, "start", 10 * US_PER_S), ==, 0);
+    g_assert_true(world_is(w, SERVICE_RUNNING, INTENT_COMMAND));
+    world_remove(w, "dummy");
+    WAIT_FOR(world_is(w, SERVICE_FAILED, INTENT_NONE));
+    g_assert_cmpint(world_act(w, "restart", 10 * US_PER_S), ==, 0);
+    g_assert_cmpint(world_act(w, "stop", 10 * US_PER_S), ==, 0);
+    g_assert_true(world_is(w, SERVICE_STOPPED, INTENT_COMMAND));
+    world_free(w);
+}
+
 static void test_a_missing_program_is_said(void)
 {
     World *w = world_new(NULL);
@@ -215,6 +239,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ocf/a timeout kills the whole group", test_a_timeout_kills_the_whole_group);
     g_test_add_func("/ocf/operations wait for each other", test_operations_on_one_service_wait_for_each_other);
     g_test_add_func("/ocf/failures in a row are counted", test_failures_in_a_row_are_counted);
+    g_test_add_func("/ocf/the Dummy of resource-agents", test_the_dummy_of_resource_agents);
     g_test_add_func("/ocf/a missing program is said", test_a_missing_program_is_said);
     g_test_add_func("/lsb/status becomes ocf", test_lsb_status_becomes_ocf);
     g_test_add_func("/exec/commands given in the settings", test_commands_given_in_the_settings);
