@@ -71,7 +71,14 @@ static void feed_entity(Bus *bus, const Value *object)
     const EventFields fields = { .id = id, .kind = kind, .source = source == NULL ? bus->broker : source, .entity = path,
                                  .time_us = value_get_int(values, "since_us", policyd_wall_us(bus->p)), .sequence = sequence, .severity = 6,
                                  .boot_id = json_string_or(data, "boot_id", NULL), .confidence = 1, .data = data };
-    g_autoptr(Event) event = event_new(&fields);
+    g_autoptr(Event) made = event_new(&fields);
+    g_autoptr(json_t) json = event_to_json(made);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Event) event = event_from_json(json, &error); /* as the journal will read it: nothing enters that could not come back */
+    if (event == NULL) {
+        log_warning("policy: what is said of %s is broken: %s", path, error->message);
+        return;
+    }
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ENTITY, .event = event }, NULL);
 }
 

@@ -9,6 +9,8 @@
 
 G_DEFINE_QUARK(mend-event-error-quark, event_error)
 
+#define TIME_END_US (INT64_C(253402300800) * US_PER_S) /* the year 10000, which no timestamp can say */
+
 struct Event {
     EventFields fields; /* its strings and data are owned */
     int refs;           /* atomic */
@@ -121,9 +123,10 @@ Event *event_from_json(const json_t *json, GError **error)
         !json_get_string(json, "time", &time, error) || !kind_from_type(type, &kind, error) ||
         (entity = entity_parse(f.entity, error)) == NULL)
         return NULL;
-    if (!time_parse(time, &f.time_us) || (f.data != NULL && !json_is_object(f.data))) {
+    bool timely = time_parse(time, &f.time_us) && f.time_us >= 0 && f.time_us < TIME_END_US;
+    if (!timely || (f.data != NULL && !json_is_object(f.data))) {
         g_set_error(error, EVENT_ERROR, EVENT_ERROR_MALFORMED, f.data != NULL && !json_is_object(f.data)
-                    ? "data is not an object" : "time \"%s\" is not RFC 3339", time);
+                    ? "data is not an object" : "time \"%s\" is not RFC 3339 from 1970 on", time);
         return NULL;
     }
     f.kind = kind;

@@ -70,7 +70,9 @@ static void test_a_broken_event_is_refused_with_the_reason(void)
     static const struct {
         const char *key, *value, *message;
     } rows[] = { { "type", "x", "type \"x\" is not org.matahariproject.mend.KIND.STATE.v1" },
-                 { "time", "noon", "time \"noon\" is not RFC 3339" },
+                 { "time", "noon", "time \"noon\" is not RFC 3339 from 1970 on" },
+                 { "time", "0602-01-02T03:04:05Z", "time \"0602-01-02T03:04:05Z\" is not RFC 3339 from 1970 on" },
+                 { "time", "9999-12-31T23:59:59-14:00", "time \"9999-12-31T23:59:59-14:00\" is not RFC 3339 from 1970 on" },
                  { "data", "text", "data is not an object" },
                  { "subject", "service/x", "\"service/x\" is incomplete: service/VM/NAME is wanted" },
                  { "id", NULL, "\"id\" is missing" } };
