@@ -332,7 +332,8 @@ static void job_answered(Job *job, int64_t rc)
     bool look = strcmp(method, "status") == 0, only_stop = strcmp(job->calls[0], "stop") == 0 && strcmp(job->calls[1], "start") != 0;
     g_autofree char *text = g_strdup_printf("%s answered %" G_GINT64_FORMAT, method, rc);
 
-    job->rc = rc;
+    if (!look || job->call == 0)
+        job->rc = rc; /* of what was done, not of the look at it */
     if (look)
         job->legacy->sink.state(job->command.agent, job->service, rc == 0, text, job->legacy->sink.user);
     if (strcmp(method, "start") == 0 && rc != 0) {
