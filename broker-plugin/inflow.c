@@ -12,6 +12,7 @@
 #define INTERVAL_DEFAULT_MS 60000 /* libqmf2's */
 #define MATAHARI_PACKAGE "org.matahariproject"
 #define MATAHARI_PULSE_MS 5000    /* of its host agent's event "heartbeat" */
+#define FAULT_KEY "observer.fault"
 #define EARLY_EVENTS 16
 #define EARLY_AGENTS 256
 
@@ -372,15 +373,34 @@ void locate(Plugin *p, const char *agent)
 
 void agent_ask_PL(const char *agent, void *user) { locate(plugin_from(user), agent); }
 
-void observer_fault_PL(bool fault, unsigned silent, unsigned total, void *user)
+static void tell_observer(Plugin *p, bool fault, unsigned silent, unsigned total)
 {
-    Plugin *p = plugin_from(user);
     g_autofree char *entity = entity_path(ENTITY_HOST, p->site_id, NULL);
     Fact *fact = fact_new(fault ? "observer.fault" : "observer.well", entity, site_name(p->site), p->host->wall_us(p->host), NULL);
 
-    host_log(p->host, fault ? MEND_LOG_ERROR : MEND_LOG_NOTICE, "%u of %u machines are silent: %s", silent, total,
-             fault ? "the fault is taken to be here; nobody is declared lost" : "well again");
     json_object_set_new(fact->data, "lost", json_integer(silent));
     json_object_set_new(fact->data, "total", json_integer(total));
     tell(p, fact);
+}
+
+void observer_fault_PL(bool fault, unsigned silent, unsigned total, void *user)
+{
+    Plugin *p = plugin_from(user);
+
+    host_log(p->host, fault ? MEND_LOG_ERROR : MEND_LOG_NOTICE, "%u of %u machines are silent: %s", silent, total,
+             fault ? "the fault is taken to be here; nobody is declared lost" : "well again");
+    if ((p->host->caps & MEND_CAP_STATE) != 0)
+        p->host->state_put(p->host, str_of(FAULT_KEY), str_of(fault ? "1" : ""));
+    tell_observer(p, fault, silent, total);
+}
+
+/* Who was told of a fault and then nothing, because we ended, would hold back for ever. */
+void observer_begin(Plugin *p)
+{
+    mend_str kept;
+
+    if ((p->host->caps & MEND_CAP_STATE) == 0 || p->host->state_get(p->host, str_of(FAULT_KEY), &kept) != MEND_OK)
+        return;
+    tell_observer(p, false, 0, (unsigned) registry_size(p->registry));
+    p->host->state_put(p->host, str_of(FAULT_KEY), str_of(""));
 }

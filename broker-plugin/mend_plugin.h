@@ -97,6 +97,7 @@ int32_t on_reply_PL(void *user, mend_id delivery, const mend_msg *msg); /* answe
 void agent_moved_PL(const char *agent, LiveState from, LiveState to, const char *reason, void *user);
 void agent_ask_PL(const char *agent, void *user);
 void observer_fault_PL(bool fault, unsigned silent, unsigned total, void *user);
+void observer_begin(Plugin *p); /* at the start: takes back a fault told before it */
 void watch_record(Plugin *p, const AgentRecord *record);
 void locate(Plugin *p, const char *agent /* NULL: everyone */);
 

@@ -344,6 +344,7 @@ static mend_rc plugin_start(void *self, mend_error *ret)
     if (!arm_tick(p))
         return error_fill(ret, MEND_EFAULT, "the host gives no timer");
     site_heartbeat(p->site);
+    observer_begin(p);
     locate(p, NULL);
     return MEND_OK;
 }

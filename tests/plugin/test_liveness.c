@@ -213,6 +213,25 @@ static void test_when_many_go_silent_the_observer_is_ill(void)
     g_assert_cmpuint(world_count(w, "agent.lost"), ==, 1);
 }
 
+/* The engine holds back from fault to well: a crash between the two must not leave it there. */
+static void test_a_fault_does_not_outlive_a_crash(void)
+{
+    g_autoptr(World) w = world_new(1, NULL);
+
+    connect_many(w, 10);
+    for (guint i = 0; i < 10; i++)
+        ((Guest *) g_ptr_array_index(w->guests, i))->answers = false;
+    world_advance(w, 30 * US_PER_S);
+    g_assert_cmpuint(world_count(w, "observer.fault"), ==, 1);
+    g_assert_cmpuint(world_count(w, "observer.well"), ==, 0);
+    world_restart(w, NULL);
+    world_pump(w);
+    g_assert_cmpuint(world_count(w, "observer.well"), ==, 1);
+    world_restart(w, NULL);
+    world_pump(w);
+    g_assert_cmpuint(world_count(w, "observer.well"), ==, 1);
+}
+
 static void test_a_few_that_go_silent_are_lost(void)
 {
     g_autoptr(World) w = world_new(1, NULL);
@@ -336,6 +355,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plugin/liveness/stale", test_an_old_message_on_a_slow_path_is_no_restart);
     g_test_add_func("/plugin/liveness/bad-line", test_a_bad_line_loses_nobody);
     g_test_add_func("/plugin/liveness/observer", test_when_many_go_silent_the_observer_is_ill);
+    g_test_add_func("/plugin/liveness/fault-crash", test_a_fault_does_not_outlive_a_crash);
     g_test_add_func("/plugin/liveness/few", test_a_few_that_go_silent_are_lost);
     g_test_add_func("/plugin/liveness/restart", test_after_a_restart_they_are_unknown_until_heard_or_lost);
     g_test_add_func("/plugin/liveness/numbers", test_numbers_grow_over_a_crash);
