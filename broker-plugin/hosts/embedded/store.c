@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <string.h>
 #include <sys/file.h>
@@ -66,11 +67,12 @@ struct Store {
     StoreOptions options;
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENT_N];
-    GMutex db_lock;      /* the connection: the thread's, and store_load()'s while it reads; taken before lock */
-    GThread *thread;
+    pthread_mutex_t db_lock; /* the connection: the thread's, and store_load()'s while it reads; taken before lock */
+    pthread_t thread;
+    bool has_thread;
     bool exact;          /* the handed table tells all */
-    GMutex lock;         /* everything below */
-    GCond asked, done;
+    pthread_mutex_t lock; /* everything below */
+    pthread_cond_t asked, done;
     Batch batches[2], *gathering;
     uint64_t next_record, next_node, safe_number; /* batches up to safe_number are through */
     bool stopping, over_limit;
@@ -80,6 +82,20 @@ struct Store {
     Handed *handed;
     StoreStats stats;
 };
+
+/* pthread's and not GLib's: the thread sanitizer does not see the latter. */
+static pthread_mutex_t *lock_take(pthread_mutex_t *lock)
+{
+    pthread_mutex_lock(lock);
+    return lock;
+}
+
+static void lock_drop(pthread_mutex_t **lock)
+{
+    pthread_mutex_unlock(*lock);
+}
+
+#define HOLD(lock) __attribute__((cleanup(lock_drop), unused)) pthread_mutex_t *held_here = lock_take(lock)
 
 /* ---- SQLite ------------------------------------------------------------------------------------------------------------ */
 
@@ -179,7 +195,7 @@ static size_t batch_add(Store *store, Op op, const char *name, const void *bytes
     memcpy(there + 1, name, op.n_name + 1);
     if (op.n_bytes > 0)
         memcpy((char *) (there + 1) + op.n_name + 1, bytes, op.n_bytes);
-    g_cond_signal(&store->asked);
+    pthread_cond_signal(&store->asked);
     return place;
 }
 
@@ -254,7 +270,7 @@ static void batch_write(Store *store, Batch *batch, bool *ret_ok, bool *ret_puts
     if (why != NULL)
         log_error("store %s: cannot write: %s; nothing durable is taken any more, restart after mending the disk", store->file, why);
 
-    g_mutex_lock(&store->lock);
+    pthread_mutex_lock(&store->lock);
     if (why != NULL) {
         store->why_broken = g_steal_pointer(&why);
         store->stats.broken = true;
@@ -265,37 +281,37 @@ static void batch_write(Store *store, Batch *batch, bool *ret_ok, bool *ret_puts
         store->stats.kept_bytes = (uint64_t) kept;
         store->over_limit = store->options.max_bytes > 0 && kept >= store->options.max_bytes;
     }
-    g_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->lock);
     *ret_ok = ok;
     *ret_puts_ok = puts_ok;
 }
 
-static gpointer store_thread(gpointer data)
+static void *store_thread(void *data)
 {
     Store *store = data;
 
-    g_mutex_lock(&store->lock);
+    pthread_mutex_lock(&store->lock);
     for (;;) {
         while (store->gathering->ops->len == 0 && !store->stopping)
-            g_cond_wait(&store->asked, &store->lock);
+            pthread_cond_wait(&store->asked, &store->lock);
         if (store->gathering->ops->len == 0)
             break;
         Batch *batch = store->gathering;
         store->gathering = batch == &store->batches[0] ? &store->batches[1] : &store->batches[0];
         store->gathering->number = batch->number + 1;
-        g_mutex_unlock(&store->lock);
-        g_mutex_lock(&store->db_lock);
+        pthread_mutex_unlock(&store->lock);
+        pthread_mutex_lock(&store->db_lock);
         bool ok, puts_ok;
         batch_write(store, batch, &ok, &puts_ok);
-        g_mutex_unlock(&store->db_lock);
+        pthread_mutex_unlock(&store->db_lock);
         batch_tell(batch, ok, puts_ok);
-        g_mutex_lock(&store->lock);
+        pthread_mutex_lock(&store->lock);
         store->stats.bytes_written += batch->ops->len;
         store->safe_number = batch->number;
         batch_clear(batch);
-        g_cond_broadcast(&store->done);
+        pthread_cond_broadcast(&store->done);
     }
-    g_mutex_unlock(&store->lock);
+    pthread_mutex_unlock(&store->lock);
     return NULL;
 }
 
@@ -419,10 +435,10 @@ static Store *store_alloc(const char *folder, const StoreOptions *options)
     batch_init(&store->batches[1]);
     store->gathering = &store->batches[0];
     store->gathering->number = 1;
-    g_mutex_init(&store->db_lock);
-    g_mutex_init(&store->lock);
-    g_cond_init(&store->asked);
-    g_cond_init(&store->done);
+    pthread_mutex_init(&store->db_lock, NULL);
+    pthread_mutex_init(&store->lock, NULL);
+    pthread_cond_init(&store->asked, NULL);
+    pthread_cond_init(&store->done, NULL);
     return store;
 }
 
@@ -439,7 +455,11 @@ Store *store_open(const char *folder, const StoreOptions *options, GError **erro
     store->exact |= store->next_record == 1;
     if (!store->exact)
         log_notice("store %s: the machine went down while it was open: every message counts as tried once", store->file);
-    store->thread = g_thread_new("store", store_thread, store);
+    if (pthread_create(&store->thread, NULL, store_thread, store) != 0) {
+        g_set_error(error, STORE_ERROR, STORE_ERROR_IO, "%s: cannot start a thread", store->file);
+        return NULL;
+    }
+    store->has_thread = true;
     return g_steal_pointer(&store);
 }
 
@@ -447,12 +467,12 @@ void store_close(Store *store)
 {
     if (store == NULL)
         return;
-    if (store->thread != NULL) {
-        g_mutex_lock(&store->lock);
+    if (store->has_thread) {
+        pthread_mutex_lock(&store->lock);
         store->stopping = true;
-        g_cond_signal(&store->asked);
-        g_mutex_unlock(&store->lock);
-        g_thread_join(store->thread);
+        pthread_cond_signal(&store->asked);
+        pthread_mutex_unlock(&store->lock);
+        pthread_join(store->thread, NULL);
     }
     handed_close(store->handed);
     for (int i = 0; i < STATEMENT_N; i++)
@@ -466,10 +486,10 @@ void store_close(Store *store)
     }
     g_hash_table_unref(store->nodes);
     g_hash_table_unref(store->state);
-    g_mutex_clear(&store->db_lock);
-    g_mutex_clear(&store->lock);
-    g_cond_clear(&store->asked);
-    g_cond_clear(&store->done);
+    pthread_mutex_destroy(&store->db_lock);
+    pthread_mutex_destroy(&store->lock);
+    pthread_cond_destroy(&store->asked);
+    pthread_cond_destroy(&store->done);
     g_free(store->why_broken);
     g_free(store->folder);
     g_free(store->file);
@@ -521,11 +541,10 @@ static bool message_is_kept(void *user, uint64_t record)
 /* Takes db_lock: what its callbacks put is written when it is done. */
 bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, void *user, GError **error)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->db_lock);
+    HOLD(&store->db_lock);
     g_autoptr(GHashTable) kept = g_hash_table_new(NULL, NULL);
     sqlite3_stmt *s = NULL;
 
-    (void) locked;
     if (!nodes_load(store, on_node, user, error)
         || !sql_run(store, "DELETE FROM message WHERE queue NOT IN (SELECT record FROM node)", error))
         return false;
@@ -540,9 +559,9 @@ bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, vo
         ok = sql_fail(store, code, error);
     sqlite3_finalize(s);
     if (ok) {
-        g_autoptr(GMutexLocker) table = g_mutex_locker_new(&store->lock);
-        (void) table;
+        pthread_mutex_lock(&store->lock);
         handed_sweep(store->handed, message_is_kept, kept);
+        pthread_mutex_unlock(&store->lock);
     }
     return ok;
 }
@@ -551,7 +570,7 @@ bool store_load(Store *store, StoreNodeFn on_node, StoreMessageFn on_message, vo
 
 uint64_t store_node_put(Store *store, const char *name, const void *bytes, size_t n_bytes, StoreDoneFn done, void *user)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
     uint64_t record = GPOINTER_TO_SIZE(g_hash_table_lookup(store->nodes, name));
 
     if (store->why_broken != NULL || n_bytes > G_MAXINT)
@@ -571,7 +590,7 @@ static gboolean node_is(gpointer name, gpointer record, gpointer user)
 
 void store_node_forget(Store *store, uint64_t record)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
 
     if (store->why_broken == NULL && g_hash_table_foreach_remove(store->nodes, node_is, GSIZE_TO_POINTER(record)) > 0)
         batch_add(store, (Op) { .kind = OP_NODE_FORGET, .record = record }, "", NULL);
@@ -579,7 +598,7 @@ void store_node_forget(Store *store, uint64_t record)
 
 uint64_t store_put(Store *store, uint64_t queue, uint64_t sequence, const void *bytes, size_t n_bytes, StoreDoneFn done, void *user)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
     Batch *batch = store->gathering;
 
     if (store->why_broken != NULL || store->over_limit || n_bytes > (size_t) G_MAXINT / 2 || batch->ops->len > (guint) G_MAXINT / 2)
@@ -596,7 +615,7 @@ uint64_t store_put(Store *store, uint64_t queue, uint64_t sequence, const void *
 
 void store_forget(Store *store, uint64_t record)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
     Batch *batch = store->gathering;
 
     if (record == 0 || record >= store->next_record || store->why_broken != NULL)
@@ -612,7 +631,7 @@ void store_forget(Store *store, uint64_t record)
 
 void store_handed(Store *store, uint64_t record, uint32_t count)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
 
     if (record != 0)
         handed_set(store->handed, record, count);
@@ -620,7 +639,7 @@ void store_handed(Store *store, uint64_t record, uint32_t count)
 
 bool store_state_put(Store *store, const char *key, const void *bytes, size_t n_bytes, StoreDoneFn done, void *user)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
 
     if (store->why_broken != NULL || n_bytes > G_MAXINT)
         return false;
@@ -634,7 +653,7 @@ bool store_state_put(Store *store, const char *key, const void *bytes, size_t n_
 
 GBytes *store_state_get(Store *store, const char *key)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
     GBytes *bytes = g_hash_table_lookup(store->state, key);
 
     return bytes != NULL ? g_bytes_ref(bytes) : NULL;
@@ -642,11 +661,11 @@ GBytes *store_state_get(Store *store, const char *key)
 
 bool store_flush(Store *store, GError **error)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
     uint64_t number = store->gathering->ops->len > 0 ? store->gathering->number : store->gathering->number - 1;
 
     while (store->safe_number < number)
-        g_cond_wait(&store->done, &store->lock);
+        pthread_cond_wait(&store->done, &store->lock);
     if (store->why_broken == NULL)
         return true;
     g_set_error(error, STORE_ERROR, STORE_ERROR_IO, "%s: %s", store->file, store->why_broken);
@@ -655,7 +674,7 @@ bool store_flush(Store *store, GError **error)
 
 StoreStats store_stats(Store *store)
 {
-    g_autoptr(GMutexLocker) locked = g_mutex_locker_new(&store->lock);
+    HOLD(&store->lock);
 
     return store->stats;
 }
