@@ -140,12 +140,14 @@ static void sender_turn(Loop *loop)
         conn_flush(g_ptr_array_index(loop->conns, 0));
 }
 
-static int run_sender(const Options *o, int64_t wanted, int64_t step_ns, int64_t *begun_ns)
+/* Stays connected until @done_fd closes, so that how a broker treats a sender that leaves is no part of the measurement. */
+static int run_sender(const Options *o, int64_t wanted, int64_t step_ns, int64_t *begun_ns, int done_fd)
 {
     Peer peer = peer_of(o);
     Sending s;
     Loop loop;
     Conn *conn;
+    char byte;
 
     sending_init(&s, o);
     s.begun_ns = begun_ns;
@@ -159,7 +161,8 @@ static int run_sender(const Options *o, int64_t wanted, int64_t step_ns, int64_t
     conn->on_room = sender_room;
     loop_run(&loop, 0);
     conn_flush(conn);
-    usleep(200000); /* what is in the socket is the broker's; a peer that closes at once may lose it on some brokers */
+    if (read(done_fd, &byte, 1) < 0)
+        return 1;
     conn_close(conn);
     return loop.lost > 0;
 }
@@ -246,20 +249,22 @@ static int run_receiver(Receiving *r, const Options *o, int64_t patience_ns)
 /* Two processes: the sender starts when the receiver is attached, so that the queue exists and is empty. */
 static int run_pair(const Options *o, Receiving *r, int64_t wanted, int64_t step_ns, int64_t patience_ns, double *ret_sender_cpu_s)
 {
-    int ready[2], status = 0;
+    int ready[2], done[2], status = 0;
     char byte;
     pid_t child;
     struct rusage usage;
     int64_t *begun_ns = mmap(NULL, sizeof *begun_ns, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (begun_ns == MAP_FAILED || pipe(ready) != 0 || (child = fork()) < 0) {
+    if (begun_ns == MAP_FAILED || pipe(ready) != 0 || pipe(done) != 0 || (child = fork()) < 0) {
         perror("mend-bench");
         return 1;
     }
     if (child == 0) {
+        close(ready[1]);
+        close(done[1]);
         if (read(ready[0], &byte, 1) != 1)
             _exit(1);
-        _exit(run_sender(o, wanted, step_ns, begun_ns));
+        _exit(run_sender(o, wanted, step_ns, begun_ns, done[0]));
     }
     r->ready_fd = ready[1];
     r->wanted = wanted;
@@ -268,6 +273,7 @@ static int run_pair(const Options *o, Receiving *r, int64_t wanted, int64_t step
         waitpid(child, &status, 0);
         return 1;
     }
+    close(done[1]);
     r->begun_ns = *begun_ns;
     wait4(child, &status, 0, &usage);
     *ret_sender_cpu_s = (double) usage.ru_utime.tv_sec + (double) usage.ru_utime.tv_usec / 1e6 + (double) usage.ru_stime.tv_sec +

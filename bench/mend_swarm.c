@@ -261,8 +261,11 @@ static int measure(const Options *o, Shared *shared)
     g_autofree char *text = NULL;
     g_autoptr(json_t) result = NULL;
 
-    while (read_counter(&shared->links) < 2 * o->agents && now_ns() < until)
+    while (read_counter(&shared->links) < 2 * o->agents && now_ns() < until) {
         usleep(20000);
+        if (waitpid(-1, NULL, WNOHANG) > 0) /* it has said why */
+            return 1;
+    }
     attach_s = (double) (now_ns() - start) / 1e9;
     usleep((useconds_t) (o->interval * 1000000)); /* a first round warms up */
     sent = read_counter(&shared->heartbeats);
