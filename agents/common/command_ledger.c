@@ -18,6 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define DATA_MODE      0711 /* as identity.c makes it */
 #define RESERVED_BYTES (256 * 1024)
 #define FILE_MAX_BYTES (8 * 1024 * 1024)
 #define VALUES_MAX_BYTES 16384 /* longer outputs of a command are not kept for its repeats */
@@ -226,7 +227,7 @@ CommandLedger *command_ledger_open(const char *folder, GError **error)
     ledger->path = g_build_filename(folder, "commands", NULL);
     ledger->by_id = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, entry_free);
     g_queue_init(&ledger->order);
-    if (!folder_make(folder, 0700, error) || !load(ledger, error))
+    if (!folder_make(folder, DATA_MODE, error) || !load(ledger, error))
         return NULL;
     for (GList *i = ledger->order.head; i != NULL; i = i->next) {
         Entry *entry = i->data;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define CUSTOM_MAX_BYTES 255
+#define DATA_MODE        0711 /* services of other users reach the socket of sd_notify in it, and nothing else */
 
 void identity_free(Identity *identity)
 {
@@ -98,7 +99,7 @@ char *identity_id(const char *data, const char *given, const char *root, GError 
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "--id: '%s' is no UUID", given);
         return NULL;
     }
-    if (id == NULL && folder_make(data, 0700, error))
+    if (id == NULL && folder_make(data, DATA_MODE, error))
         id = kept_uuid(data, "filesystem-uuid", error);
     return id;
 }
@@ -108,7 +109,7 @@ Identity *identity_load(const char *data, const char *given_id, const char *root
     g_autoptr(Identity) identity = g_new0(Identity, 1);
     g_autofree char *custom = g_build_filename(data, "custom-uuid", NULL);
 
-    if (!folder_make(data, 0700, error) || !count_epoch(identity, data, error))
+    if (!folder_make(data, DATA_MODE, error) || !count_epoch(identity, data, error))
         return NULL;
     identity->machine_id = read_under(root, "etc/machine-id");
     identity->filesystem = uuid_under(root, "etc/machine-id");

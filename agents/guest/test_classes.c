@@ -295,9 +295,7 @@ static void test_what_may_not_run_is_refused_with_a_typed_error(void)
 static void test_events_wait_for_the_bus_one_per_service(void)
 {
     Bench *b = bench_new();
-    g_autofree char *digest = NULL;
     g_autoptr(Value) states = NULL;
-    g_autoptr(json_t) json = NULL;
 
     add(b, "process:p=sleep 600");
     WAIT_FOR(report_of(b, "p")->state == SERVICE_RUNNING);

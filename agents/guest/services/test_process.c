@@ -2,6 +2,7 @@
 
 #include "agents/guest/services/child.h"
 
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -153,7 +154,7 @@ static void test_a_missed_watchdog_is_a_failure_with_a_reason(void)
     pid_t pid;
 
     world_watch(w, "{\"name\": \"p\", \"standard\": \"process\", \"notify\": true, \"watchdog\": \"500ms\", "
-                   "\"command\": [\"python3\", \"-c\", \"" NOTIFIER "\"]}");
+                   "\"command\": [\"/usr/bin/python3\", \"-c\", \"" NOTIFIER "\"]}");
     WAIT_FOR(service_report(w->service)->state == SERVICE_STARTING);
     WAIT_FOR(service_report(w->service)->state == SERVICE_RUNNING);
     g_assert_cmpstr(service_report(w->service)->reason, ==, "warming up");
@@ -167,6 +168,25 @@ static void test_a_missed_watchdog_is_a_failure_with_a_reason(void)
     WAIT_FOR(world_is(w, SERVICE_FAILED, INTENT_NONE));
     world_free(w);
     kill(-pid, SIGKILL);
+}
+
+static void test_a_service_of_another_user_can_speak_too(void)
+{
+    World *w;
+
+    if (geteuid() != 0 || getpwnam("nobody") == NULL) {
+        g_test_skip("needs root and a user nobody");
+        return;
+    }
+    w = world_new(NULL);
+    g_assert_cmpint(g_chmod(w->folder, 0711), ==, 0);
+    world_watch(w, "{\"name\": \"p\", \"standard\": \"process\", \"notify\": true, \"user\": \"nobody\", \"command\": [\"/usr/bin/python3\", \"-c\", "
+                   "\"import os,socket,time\\ns=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM)\\ns.connect(os.environ['NOTIFY_SOCKET'])\\n"
+                   "s.send(b'STATUS=%d' % os.getuid() + b'\\\\nREADY=1')\\ntime.sleep(600)\"]}");
+    WAIT_FOR(service_report(w->service)->state == SERVICE_RUNNING);
+    g_assert_cmpint(atoi(service_report(w->service)->reason), ==, (int) getpwnam("nobody")->pw_uid);
+    g_assert_cmpint(world_act(w, "stop", 5 * US_PER_S), ==, 0);
+    world_free(w);
 }
 
 static void test_a_start_waits_for_ready(void)
@@ -209,6 +229,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process/what it left behind dies with it", test_what_it_left_behind_dies_with_it);
     g_test_add_func("/process/one that ignores SIGTERM is killed", test_one_that_ignores_sigterm_is_killed_in_time);
     g_test_add_func("/process/a missed watchdog is a failure", test_a_missed_watchdog_is_a_failure_with_a_reason);
+    g_test_add_func("/process/a service of another user can speak too", test_a_service_of_another_user_can_speak_too);
     g_test_add_func("/process/a start waits for READY=1", test_a_start_waits_for_ready);
     g_test_add_func("/child/a daemon does not hold the operation", test_a_daemon_that_holds_the_pipes_does_not_hold_the_operation);
     return g_test_run();

@@ -161,11 +161,9 @@ static void test_failures_in_a_row_are_counted(void)
 static void test_lsb_status_becomes_ocf(void)
 {
     World *w = world_new(NULL);
-    g_autofree char *state = g_build_filename(w->folder, "demo", NULL);
 
     for (int status = 0; status < 6; status++)
         g_assert_cmpint(ocf_from_lsb_status(status), ==, status == 0 ? 0 : status <= 3 ? 7 : 1);
-    world_write(w, "ok.sh", "");
     world_watch(w, "{\"name\": \"mhdemo\", \"standard\": \"lsb\", \"interval\": \"20ms\"}");
     WAIT_FOR(w->story->len > 0);
     g_assert_cmpint(world_act(w, "start", 5 * US_PER_S), ==, 0);
@@ -188,7 +186,6 @@ static void test_commands_given_in_the_settings(void)
     WAIT_FOR(world_is(w, SERVICE_FAILED, INTENT_NONE));
     g_assert_cmpint(world_act(w, "restart", 5 * US_PER_S), ==, 0);
     g_assert_true(world_has(w, "up"));
-    world_write(w, "up2", "");
     world_free(w);
 }
 
