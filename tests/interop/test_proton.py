@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The embedded broker against python3-qpid-proton: what any AMQP 1.0 client may expect of it."""
 import os
+import subprocess
 import sys
 import time
 import unittest
@@ -497,6 +498,44 @@ class Authenticated(Broker):
         except SendException:
             return False
         return True
+
+
+class Certified(Broker):
+    """EXTERNAL: the certificate's CN is the user."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.site = mendsite.Site()
+        cls.site.broker()  # makes the site and its CA
+        cls.site.stop('broker')
+        cls.process = cls.site.broker('--tls-client-ca', os.path.join(cls.site.data, 'tls', 'ca.pem'))
+
+    def certificate(self, user):
+        cert, key, ca = self.site.path(user + '.pem'), self.site.path(user + '.key'), os.path.join(self.site.data, 'tls', 'ca')
+        request = subprocess.run(['openssl', 'req', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-subj', '/CN=' + user],
+                                 check=True, capture_output=True).stdout
+        subprocess.run(['openssl', 'x509', '-req', '-CA', ca + '.pem', '-CAkey', ca + '.key', '-CAcreateserial', '-out', cert, '-days', '2'], check=True,
+                       capture_output=True, input=request)
+        return cert, key
+
+    def log_in(self, user):
+        domain = SSLDomain(SSLDomain.MODE_CLIENT)
+        domain.set_trusted_ca_db(os.path.join(self.site.data, 'tls', 'ca.pem'))
+        domain.set_credentials(*self.certificate(user), None)
+        domain.set_peer_authentication(SSLDomain.VERIFY_PEER_NAME)
+        c = BlockingConnection('amqps://localhost:%d' % self.site.port, timeout=WAIT, ssl_domain=domain, allowed_mechs='EXTERNAL')
+        self.addCleanup(self.drop, c)
+        return c
+
+    def test_a_certificate_of_the_site_is_its_user(self):
+        c = self.log_in('operator')
+        c.create_sender('certified').send(Message(body='in'))
+        self.assertEqual(self.take(c.create_receiver('certified', credit=1)).body, 'in')
+
+    def test_a_certificate_of_nobody_is_of_no_use(self):
+        with self.assertRaises(ConnectionException) as refused:
+            self.log_in('stranger')
+        self.assertIn('amqp:unauthorized-access', str(refused.exception))
 
 
 if __name__ == '__main__':
