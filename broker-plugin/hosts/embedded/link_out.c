@@ -170,7 +170,9 @@ static void pull(Runnable *runnable)
         if (credit <= 0)
             break;
         /* large messages go one or a few at a time: a batch is counted in bytes */
-        limit = MIN((size_t) credit, MIN(IO_BATCH, queue_batch(l->consumer.queue, BATCH_BYTES)));
+        limit = queue_batch(l->consumer.queue, BATCH_BYTES); /* once: others change it meanwhile, and MIN() reads twice */
+        limit = MIN(limit, IO_BATCH);
+        limit = MIN(limit, (size_t) credit);
         n_bytes += send_batch(l, limit, &dry);
     }
     if (dry && pn_link_get_drain(l->link))
