@@ -36,7 +36,7 @@ bool peer_parse(const char *text, Peer *ret_peer)
     colon = strrchr(text, ':');
     if (colon == NULL || colon == text || atoi(colon + 1) <= 0 || atoi(colon + 1) > UINT16_MAX)
         return false;
-    ret_peer->host = g_strndup(text, (gsize) (colon - text));
+    g_snprintf(ret_peer->host, sizeof ret_peer->host, "%.*s", (int) (colon - text), text);
     ret_peer->port = (uint16_t) atoi(colon + 1);
     return true;
 }

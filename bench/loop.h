@@ -14,7 +14,7 @@
 #include <proton/transport.h>
 
 typedef struct Peer {
-    char *host;
+    char host[256];
     uint16_t port;
     const char *user_name, *password; /* NULL user: ANONYMOUS */
 } Peer;

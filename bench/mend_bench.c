@@ -415,7 +415,7 @@ static int mode_idle(const Options *o)
 
 int main(int argc, char **argv)
 {
-    Options options;
+    Options options = { 0 };
     g_auto(GStrv) rest = NULL;
     g_autoptr(GError) error = NULL;
     struct rlimit files = { 65536, 65536 };

@@ -313,11 +313,11 @@ static int run(const Options *o)
 
 int main(int argc, char **argv)
 {
-    Options options;
+    Options options = { 0 };
     g_auto(GStrv) rest = NULL;
     g_autoptr(GError) error = NULL;
     struct rlimit files = { 200000, 200000 };
-    Peer peer;
+    Peer peer = { 0 };
     int result = 2;
 
     if (setrlimit(RLIMIT_NOFILE, &files) != 0) {
