@@ -86,6 +86,38 @@ static char *given_id(const char *folder)
     return own == NULL ? file_read_line(path, 64, NULL) : NULL;
 }
 
+static void add_services(GPtrArray *argv, const UpSettings *settings)
+{
+    if (settings->services_file != NULL)
+        g_ptr_array_add(argv, g_strdup_printf("--services=%s", settings->services_file));
+    for (char **service = settings->services; service != NULL && *service != NULL; service++)
+        g_ptr_array_add(argv, g_strdup_printf("--service=%s", *service));
+}
+
+/* The agent reads its services before anything starts: a child that cannot would be started again for ever. Any ID does, none is kept. */
+static bool services_right(const UpSettings *settings, GError **error)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    char *program = agent_program(error);
+    g_autofree char *said = NULL;
+    int status;
+
+    if (program == NULL)
+        return false;
+    g_ptr_array_add(argv, program);
+    g_ptr_array_add(argv, g_strdup("--print-id"));
+    g_ptr_array_add(argv, g_strdup("--id=00000000-0000-4000-8000-000000000000"));
+    add_services(argv, settings);
+    g_ptr_array_add(argv, NULL);
+    if (!g_spawn_sync(NULL, (char **) argv->pdata, NULL, G_SPAWN_DEFAULT, NULL, NULL, &said, NULL, &status, error))
+        return false;
+    if (status == 0)
+        return true;
+    fputs(said, stderr);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "the guest agent refuses its services; nothing was started");
+    return false;
+}
+
 static Child *start_agent(const UpSettings *settings, GError **error)
 {
     const char *folder = credentials_folder(settings->bus.broker.data);
@@ -103,10 +135,7 @@ static Child *start_agent(const UpSettings *settings, GError **error)
         g_ptr_array_add(argv, g_strdup_printf("--id=%s", id));
     if (settings->stop_services)
         g_ptr_array_add(argv, g_strdup("--stop-at-exit"));
-    if (settings->services_file != NULL)
-        g_ptr_array_add(argv, g_strdup_printf("--services=%s", settings->services_file));
-    for (char **service = settings->services; service != NULL && *service != NULL; service++)
-        g_ptr_array_add(argv, g_strdup_printf("--service=%s", *service));
+    add_services(argv, settings);
     g_ptr_array_add(argv, NULL);
     return child_new((const char *const *) argv->pdata, error);
 }
@@ -140,6 +169,8 @@ static void stop(Up *up)
 
 static bool start(Up *up, GError **error)
 {
+    if (!up->settings->no_agent && !services_right(up->settings, error))
+        return false;
     up->bus = bus_start(&up->settings->bus, error);
     if (up->bus == NULL)
         return false;

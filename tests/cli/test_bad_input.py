@@ -75,6 +75,13 @@ class BadInput(unittest.TestCase):
         path = self.mend.write('services.yaml', 'services:\n  - {name: web, standard: systemd, intervall: 3s}\n')
         self.refused([re.escape(path) + r':2:\d+', 'intervall', 'interval'], GUEST, '--services', path, '--data', self.mend.path('guest'))
 
+    def test_services_are_read_before_anything_starts(self):
+        up = (MEND, 'up', '--listen', '127.0.0.1:0', '--data', self.mend.data)
+        self.refused(['web', 'STANDARD:NAME', 'nothing was started'], *up, '--service', 'web')
+        path = self.mend.write('services.yaml', 'services:\n  - {name: web, standard: systemd, intervall: 3s}\n')
+        self.refused([re.escape(path) + r':2:\d+', 'intervall'], *up, '--services', path)
+        self.assertFalse(os.path.exists(self.mend.data))
+
     # The broker's start
 
     def test_port_in_use(self):
