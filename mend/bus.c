@@ -25,10 +25,10 @@ GArray *bus_settings_rows(const Setting *more, size_t n_more)
 {
     GArray *rows = g_array_new(false, false, sizeof(Setting));
 
-    g_array_append_vals(rows, broker_settings_rows, (guint) n_broker_settings_rows);
-    g_array_append_vals(rows, own_rows, G_N_ELEMENTS(own_rows));
     if (n_more > 0)
         g_array_append_vals(rows, more, (guint) n_more);
+    g_array_append_vals(rows, broker_settings_rows, (guint) n_broker_settings_rows);
+    g_array_append_vals(rows, own_rows, G_N_ELEMENTS(own_rows));
     return rows;
 }
 

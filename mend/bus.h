@@ -10,7 +10,7 @@ typedef struct BusSettings {
     bool no_plugin;
 } BusSettings;
 
-/* The broker's rows and the plugin's, offsets from BusSettings; with @more behind them. (transfer full) of Setting. */
+/* The broker's rows and the plugin's, offsets from BusSettings; with @more before them. (transfer full) of Setting. */
 GArray *bus_settings_rows(const Setting *more, size_t n_more);
 
 typedef struct Bus Bus;

@@ -6,7 +6,8 @@
 #define MEND_VERBS(X)                                                                   \
     X(up, "all of Mend for this machine: broker, policy engine, guest agent (--demo)") \
     X(broker, "the message broker with its plugin, alone")                             \
-    X(enrol, "credentials for the agent of another machine")
+    X(enrol, "credentials for the agent of another machine")                           \
+    X(schema, "QMF schema files: check FILE…, list")
 
 #define X(name, meaning) int verb_##name(char **argv);
 MEND_VERBS(X)

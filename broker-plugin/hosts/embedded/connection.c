@@ -7,6 +7,7 @@
  * Some peers are fragile: libqmf2's thread ends for good on an AMQP close (known by qpid.client_process among the open's properties).
  * They never get one: their TCP connection is dropped, and they reconnect. */
 #include "broker-plugin/hosts/embedded/internal.h"
+#include "broker-plugin/hosts/embedded/listener.h"
 
 #include "broker-plugin/hosts/embedded/guard.h"
 #include "lib/base/clock.h"
@@ -45,12 +46,22 @@ static void list_remove(Connection *c)
     __atomic_sub_fetch(&c->io->n_connections, 1, __ATOMIC_RELAXED);
 }
 
+/* What comes over loopback cannot be overheard, also where everybody is listened to; so the parts of `mend up --listen 0.0.0.0:…`
+ * reach their own broker without TLS. */
+static bool comes_over_loopback(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t n = sizeof sa;
+
+    return getpeername(fd, (struct sockaddr *) &sa, &n) == 0 && address_is_loopback((const struct sockaddr *) &sa);
+}
+
 void connection_new_IO(IoThread *io, int fd, const Listener *listener, const char *where)
 {
     Connection *c = g_new0(Connection, 1);
     struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
 
-    *c = (Connection){.io = io, .fd = fd, .local = listener->local, .private_stream = listener->private_stream,
+    *c = (Connection){.io = io, .fd = fd, .local = listener->local || comes_over_loopback(fd), .private_stream = listener->private_stream,
                       .accepted_us = clock_now_us(), .where = g_strdup(where)};
     list_add(c);
     if (epoll_ctl(io->epoll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {

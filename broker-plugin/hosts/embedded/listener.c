@@ -32,7 +32,7 @@ static bool split(const char *where, char **ret_host, char **ret_port, GError **
     return true;
 }
 
-static bool is_loopback(const struct sockaddr *sa)
+bool address_is_loopback(const struct sockaddr *sa)
 {
     if (sa->sa_family == AF_INET)
         return ntohl(((const struct sockaddr_in *) (const void *) sa)->sin_addr.s_addr) >> 24 == 127;
@@ -92,7 +92,7 @@ bool listener_open(GPtrArray *listeners, const char *where, bool lab, bool tls, 
         return false;
     }
     for (const struct addrinfo *ai = list; ai != NULL; ai = ai->ai_next) {
-        bool local = is_loopback(ai->ai_addr);
+        bool local = address_is_loopback(ai->ai_addr);
         if (!local && (lab || !tls)) {
             g_set_error(error, BROKER_ERROR, BROKER_ERROR_SETTINGS, "listen on %s: %s", where,
                         lab ? "--lab is for loopback only" : "other than loopback needs TLS: give --tls-cert and --tls-key, or a --data folder");
