@@ -23,7 +23,8 @@ json_t *input_to_json(const EngineInput *input)
         json_object_set_new(json, "text", json_string(input->policy->text));
         break;
     case INPUT_OPERATOR: {
-        g_autoptr(json_t) more = json_pack("{s:s*, s:s*, s:s*}", "verb", input->verb, "target", input->target, "who", input->who);
+        g_autoptr(json_t) more = json_pack("{s:s*, s:s*, s:s*, s:O*}", "verb", input->verb, "target", input->target, "who",
+                                            input->who, "arguments", input->arguments);
 
         json_object_update(json, more);
         break;
@@ -76,6 +77,7 @@ bool input_from_json(const json_t *json, EngineInput *ret_input, GError **error)
         input.verb = g_strdup(json_string_or(json, "verb", NULL));
         input.target = g_strdup(json_string_or(json, "target", NULL));
         input.who = g_strdup(json_string_or(json, "who", NULL));
+        input.arguments = json_incref(json_object_get(json, "arguments"));
         break;
     default: break;
     }
@@ -93,6 +95,7 @@ void input_clear(EngineInput *input)
     g_free((char *) input->verb);
     g_free((char *) input->target);
     g_free((char *) input->who);
+    json_decref(input->arguments);
     *input = (EngineInput){ 0 };
 }
 

@@ -15,7 +15,18 @@
     X(AGENT_UP,   "agent.up")   X(AGENT_LATE, "agent.late")  X(AGENT_LOST, "agent.lost")                  \
     X(AGENT_CLOSED, "agent.closed") X(AGENT_RESTARTED, "agent.restarted") X(AGENT_CLONED, "agent.cloned") \
     X(AGENT_MOVED, "agent.moved") X(AGENT_QUARANTINED, "agent.quarantined")                               \
+    X(VM_RUNNING, "vm.running") X(VM_STARTING, "vm.starting") X(VM_STOPPING, "vm.stopping")               \
+    X(VM_STOPPED, "vm.stopped") X(VM_CRASHED, "vm.crashed") X(VM_PANICKED, "vm.panicked")                 \
+    X(VM_HUNG, "vm.hung") X(VM_PAUSED, "vm.paused") X(VM_SUSPENDED, "vm.suspended")                       \
+    X(VM_MIGRATING, "vm.migrating") X(VM_LOST, "vm.lost") X(VM_UNKNOWN, "vm.unknown")                     \
     X(VM_REBOOTED, "vm.rebooted") X(VM_REVERTED, "vm.reverted")                                           \
+    X(VM_EVIDENCE, "vm.evidence") X(VM_JOB, "vm.job") X(VM_SAMPLE, "vm.sample")                           \
+    X(HOST_UP, "host.up") X(HOST_OFF, "host.off") X(HOST_ALIVE, "host.alive")                             \
+    X(HOST_DEGRADED, "host.degraded") X(HOST_ISOLATED, "host.isolated")                                   \
+    X(HOST_PARTITIONED, "host.partitioned") X(HOST_DEAD, "host.dead") X(HOST_UNKNOWN, "host.unknown")     \
+    X(HOST_EVIDENCE, "host.evidence") X(HOST_SAMPLE, "host.sample")                                       \
+    X(STORAGE_WELL, "storage.well") X(STORAGE_DEGRADED, "storage.degraded")                               \
+    X(STORAGE_FAILED, "storage.failed") X(STORAGE_FULL, "storage.full")                                   \
     X(OBSERVER_FAULT, "observer.fault") X(OBSERVER_WELL, "observer.well")                                 \
     X(COMMAND_DONE, "command.done") X(COMMAND_FAILED, "command.failed") X(COMMAND_EXPIRED, "command.expired")
 

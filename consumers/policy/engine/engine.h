@@ -26,15 +26,22 @@ typedef struct Engine Engine;
 typedef enum { INPUT_KINDS(X) INPUT_N } InputKind;
 #undef X
 
+/* pause, resume: the kill switch, kept over restarts. retry, close, approve, deny: @target's incident. maintain, silence, hold: a Quiet for @target
+ * (arguments "until_us", "comment", "actions"); release: ends it. confirm-off: a person's word that @target (host or VM) is off.
+ * unquarantine: @target takes VMs again. rollback: back to the policy before. */
+#define OPERATOR_VERBS "pause", "resume", "retry", "close", "approve", "deny", "maintain", "silence", "hold", "release", "confirm-off", \
+                       "unquarantine", "rollback"
+
 typedef struct EngineInput { /* borrowed by engine_step */
     InputKind kind;
     Event *event;
     Result *result;
     uint64_t epoch;
     Policy *policy;
-    const char *verb;   /* operator: "pause" "resume", "retry" "close" of @target's incident */
+    const char *verb;   /* operator: one of OPERATOR_VERBS */
     const char *target; /* entity path */
     const char *who;
+    json_t *arguments;  /* operator: object or NULL: "until_us" "comment" "match" "name" … (docs/policy.md) */
 } EngineInput;
 
 typedef enum { OUTPUT_COMMAND, OUTPUT_NOTICE, OUTPUT_RECORD, OUTPUT_TIMER, OUTPUT_N } OutputKind;

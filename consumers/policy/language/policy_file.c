@@ -305,7 +305,7 @@ static bool read_service(Loader *l, const YamlNode *node, AppVm *vm)
     const char *name, *standard = "systemd";
 
     if (node->kind == YAML_SCALAR) {
-        g_ptr_array_add(vm->services, g_strdup(node->text));
+        g_ptr_array_add(vm->services, app_service_new(node->text));
         return true;
     }
     if (!check_map(l, node, "a service", known) || !need_text(l, node, "a service", "name", &name) ||
@@ -313,7 +313,10 @@ static bool read_service(Loader *l, const YamlNode *node, AppVm *vm)
         return false;
     if (!g_strv_contains(standards, standard))
         return wrong_word(l, yaml_get(node, "standard"), "standard", standard, standards);
-    g_ptr_array_add(vm->services, g_strdup(name));
+    AppService *service = app_service_new(name);
+    g_ptr_array_add(vm->services, service);
+    g_free(service->standard);
+    service->standard = g_strdup(standard);
     return true;
 }
 
