@@ -14,10 +14,10 @@ static void put(CloudEvent *ce, const char *key, const char *text)
     ce->props[ce->msg.n_props++] = (mend_prop) { .key = str_of(key), .type = MEND_T_STR, .str = str_of(text) };
 }
 
-static char *body_text(const EventFields *f)
+static char *body_text(json_t *data)
 {
     static const char *const kept[] = { "agent", "vm", "hostname", "name", "state", "intent", "reason", "repaired", "command", "incident" };
-    g_autofree char *whole = json_text(f->data);
+    g_autofree char *whole = json_text(data);
     g_autoptr(json_t) rest = NULL;
 
     if (whole != NULL && strlen(whole) <= CLOUDEVENT_BODY_MAX)
@@ -25,7 +25,7 @@ static char *body_text(const EventFields *f)
     rest = json_object();
     json_object_set_new(rest, "truncated", json_true());
     for (size_t i = 0; i < G_N_ELEMENTS(kept); i++) {
-        json_t *value = json_object_get(f->data, kept[i]);
+        json_t *value = json_object_get(data, kept[i]);
 
         if (value != NULL && (!json_is_string(value) || json_string_length(value) <= 1024))
             json_object_set(rest, kept[i], value);
@@ -40,7 +40,7 @@ void cloudevent_init(CloudEvent *ce, const Event *event, const char *address)
     *ce = (CloudEvent) {
         .subject = event_subject(event), .type = g_strdup_printf("%s%s.v1", EVENT_TYPE_PREFIX, f->kind), .time = time_format(f->time_us),
         .sequence = g_strdup_printf("%" G_GUINT64_FORMAT, f->sequence), .severity = g_strdup_printf("%d", f->severity),
-        .confidence = g_strdup_printf("%.2f", f->confidence), .body = body_text(f),
+        .confidence = g_strdup_printf("%.2f", f->confidence), .body = body_text(event_data(event)),
     };
     ce->msg = (mend_msg) { .size = sizeof ce->msg, .address = str_of(address), .subject = str_of(ce->subject), .message_id = str_of(f->id),
                            .content_type = str_of("application/json"), .body = str_of(ce->body), .body_kind = MEND_BODY_DATA,

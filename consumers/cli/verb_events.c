@@ -55,7 +55,7 @@ static void on_message(AmqpReceiver *receiver, AmqpDelivery *delivery, const Amq
         return;
     }
     const EventFields *f = event_fields(event);
-    g_autoptr(json_t) json = event_to_json(event), row = row_of(f->kind, f->entity, f->time_us, f->data);
+    g_autoptr(json_t) json = event_to_json(event), row = row_of(f->kind, f->entity, f->time_us, event_data(event));
     if (follow->options->site.json) {
         g_autofree char *text = json_text(json);
         puts(text);

@@ -192,6 +192,11 @@ bool machine_snapshot(Machine *machine, GError **error)
     return journal_put_snapshot(machine->journal, body, error);
 }
 
+json_t *machine_record_json(const JournalRecord *record, GError **error)
+{
+    return json_parse(record->body, strlen(record->body), "journal", error);
+}
+
 const Engine *machine_engine(const Machine *machine)
 {
     return machine->engine;

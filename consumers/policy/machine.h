@@ -25,6 +25,9 @@ bool machine_step(Machine *machine, const EngineInput *input, int64_t wall_us, E
 bool machine_commit(Machine *machine, GError **error);
 bool machine_snapshot(Machine *machine, GError **error);
 
+/* What a record says, as JSON: inputs as input_to_json() has them, whatever form they are stored in. NULL: error. (transfer full) */
+json_t *machine_record_json(const JournalRecord *record, GError **error);
+
 const Engine *machine_engine(const Machine *machine);
 Journal *machine_journal(Machine *machine);
 /* The engine's time for @wall_us now: never goes back, also not over a restart or a clock that was set back. */

@@ -2,6 +2,7 @@
  * the event that opened it (which stands just before) and ends when it is closed; what happens between belongs to it. */
 #include "consumers/policy/story.h"
 
+#include "consumers/policy/machine.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/model/event.h"
@@ -38,7 +39,7 @@ static void put_event(Teller *t, const json_t *input, int64_t wall_us)
     if (event == NULL || !g_hash_table_add(t->told, g_strdup(event_fields(event)->id)))
         return;
     const EventFields *f = event_fields(event);
-    int64_t occurred_us = json_int_or(f->data, "occurred_us", 0);
+    int64_t occurred_us = json_int_or(event_data(event), "occurred_us", 0);
     const char *reason = event_data_string(event, "reason"), *intent = event_data_string(event, "intent");
     const char *dot = strchr(f->kind, '.'), *state = dot == NULL ? f->kind : dot + 1;
     bool more = reason != NULL && *reason != '\0' && strcmp(reason, state) != 0;
@@ -171,7 +172,7 @@ static void put_said(Teller *t, const json_t *said, int64_t wall_us)
 static bool tell(const JournalRecord *record, void *user)
 {
     Teller *t = user;
-    g_autoptr(json_t) json = json_parse(record->body, strlen(record->body), "journal", NULL);
+    g_autoptr(json_t) json = machine_record_json(record, NULL);
 
     if (json == NULL)
         return true;

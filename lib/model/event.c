@@ -12,7 +12,8 @@ G_DEFINE_QUARK(mend-event-error-quark, event_error)
 #define TIME_END_US (INT64_C(253402300800) * US_PER_S) /* the year 10000, which no timestamp can say */
 
 struct Event {
-    EventFields fields; /* its strings and data are owned */
+    EventFields fields; /* its strings are owned, data is NULL */
+    json_t *data;
     int refs;           /* atomic */
 };
 
@@ -33,7 +34,8 @@ Event *event_new(const EventFields *fields)
     event->fields.source = text_copy(fields->source);
     event->fields.entity = text_copy(fields->entity);
     event->fields.boot_id = text_copy(fields->boot_id);
-    event->fields.data = fields->data == NULL ? json_object() : json_incref(fields->data);
+    event->fields.data = NULL;
+    event->data = fields->data == NULL ? json_object() : json_incref(fields->data);
     return event;
 }
 
@@ -52,7 +54,7 @@ void event_unref(Event *event)
     g_free((char *) event->fields.source);
     g_free((char *) event->fields.entity);
     g_free((char *) event->fields.boot_id);
-    json_decref(event->fields.data);
+    json_decref(event->data);
     g_free(event);
 }
 
@@ -61,9 +63,14 @@ const EventFields *event_fields(const Event *event)
     return &event->fields;
 }
 
+json_t *event_data(const Event *event)
+{
+    return event->data;
+}
+
 const char *event_data_string(const Event *event, const char *key)
 {
-    return json_string_or(event->fields.data, key, NULL);
+    return json_string_or(event->data, key, NULL);
 }
 
 char *event_subject(const Event *event)
@@ -89,7 +96,7 @@ json_t *event_to_json(const Event *event)
     g_autofree char *sequence = g_strdup_printf("%" G_GUINT64_FORMAT, f->sequence);
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:O}", "specversion", "1.0", "id", f->id, "type", type,
                              "source", f->source, "subject", f->entity, "time", time, "datacontenttype", "application/json",
-                             "sequence", sequence, "severity", f->severity, "confidence", f->confidence, "data", f->data);
+                             "sequence", sequence, "severity", f->severity, "confidence", f->confidence, "data", event->data);
 
     g_assert(json != NULL); /* strings were UTF-8 when the event was made */
     if (f->boot_id != NULL)

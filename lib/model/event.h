@@ -42,7 +42,7 @@ typedef struct EventFields { /* borrowed by event_new, which copies */
     int severity;            /* 0 emergency … 7 debug */
     const char *boot_id;     /* may be NULL */
     double confidence;       /* 0 … 1 */
-    json_t *data;            /* object; borrowed and shared, not to be changed afterwards */
+    json_t *data;            /* event_new only (object; borrowed and shared, not to be changed afterwards): read it with event_data() */
 } EventFields;
 
 #define EVENT_ERROR event_error_quark()
@@ -54,8 +54,11 @@ Event *event_ref(Event *event);
 void event_unref(Event *event);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Event, event_unref)
 
-const EventFields *event_fields(const Event *event); /* borrowed */
-const char *event_data_string(const Event *event, const char *key); /* or NULL */
+const EventFields *event_fields(const Event *event); /* borrowed; its data is always NULL */
+/* Object, never NULL; borrowed, not to be changed. Of a decoded event it is built at the first call. */
+json_t *event_data(const Event *event);
+/* One value without building the object; NULL: absent, or no string. */
+const char *event_data_string(const Event *event, const char *key);
 /* AMQP subject: KIND.STATE.WORDS, words of the entity escaped; "service.failed.<vm>.<name>". Caller frees. */
 char *event_subject(const Event *event);
 

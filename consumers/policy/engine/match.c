@@ -58,7 +58,7 @@ static const json_t *event_field(Scope *scope, const char *field)
         json_array_append_new(scope->held, json_integer(f->severity));
         return json_array_get(scope->held, json_array_size(scope->held) - 1);
     }
-    return json_object_get(f->data, field);
+    return json_object_get(event_data(scope->event), field);
 }
 
 static const json_t *lookup(const char *object, const char *field, void *user)
