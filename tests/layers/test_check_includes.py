@@ -67,15 +67,6 @@ class Includes(unittest.TestCase):
         self.assertEqual(len(found), 1, found)
         self.assertIn('through lib/model/event.h', found[0])
 
-    def test_planner_is_pure_and_knows_nobody(self):
-        found = self.problems(tree={'consumers/policy/planner/graph.c': '#include <time.h>\n'})
-        self.assertTrue(any('planner is pure' in problem for problem in found), found)
-        self.refused('consumers/policy/planner/graph.c', 'consumers/policy/engine/policy.h', 'knows only')
-        self.refused('consumers/policy/planner/graph.c', 'consumers/policy/language/condition.h', 'knows only')
-        self.allowed('consumers/policy/planner/sequence.h', 'consumers/policy/planner/graph.h')
-        self.allowed('consumers/policy/planner/graph.c', 'lib/model/entity.h')
-        self.allowed('consumers/policy/engine/engine.c', 'consumers/policy/planner/graph.h')
-
     def test_paths_start_at_the_root(self):
         self.refused('lib/base/log.c', '../model/event.h', 'root of the tree')
         found = self.problems(tree={'lib/base/log.c': '#include "log.h"\n', 'lib/base/log.h': ''})

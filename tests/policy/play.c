@@ -70,7 +70,7 @@ static void say_output(Play *p, const EngineOutput *output, int64_t now_us)
     const char *record = json_string_or(output->json, "record", "");
     static const char *const told[] = { "incident.open", "incident.waits", "incident.needs-human", "attempt.failed", "not-a-failure",
                                         "rule.passed-over", "step.used-up", "step.skipped", "hold", "hold.released", "operator.refused",
-                                        "result.late", "numbering", NULL };
+                                        "result.late", "numbering", "verdict", "proof", "copies", "hosts.fault", "hosts.well", NULL };
 
     if (output->kind == OUTPUT_COMMAND)
         say_command(p, output, now_us);
@@ -131,6 +131,18 @@ static int64_t moment(const json_t *item)
     return PLAY_BEGIN_US + at_us;
 }
 
+/* A host's agent speaks of the host and its VMs, a guest's of its services, and an agent of itself; "by" names another. */
+static char *agent_of(const json_t *item, char **words)
+{
+    const char *by = json_string_or(item, "by", NULL), *host = json_string_or(json_object_get(item, "data"), "host", NULL);
+
+    if (by != NULL || strcmp(words[0], "agent") == 0)
+        return g_strdup(by != NULL ? by : words[1]);
+    if (strcmp(words[0], "host") == 0 || (strcmp(words[0], "vm") == 0 && host != NULL))
+        return g_strdup_printf("host:%s", strcmp(words[0], "host") == 0 ? words[1] : host);
+    return g_strdup_printf("guest:%s", words[1]);
+}
+
 static void play_event(Play *p, const json_t *item, int64_t now_us)
 {
     const char *entity = json_string_or(item, "entity", NULL), *boot = json_string_or(item, "boot", "boot-1");
@@ -140,7 +152,7 @@ static void play_event(Play *p, const json_t *item, int64_t now_us)
     g_auto(GStrv) words = g_strsplit(entity, "/", 3);
 
     p->sequence = MAX(p->sequence, sequence);
-    agent = g_strcmp0(words[0], "agent") == 0 ? g_strdup(words[1]) : g_strdup_printf("guest:%s", words[1]);
+    agent = agent_of(item, words);
     if (json_string_or(item, "intent", NULL) != NULL)
         json_object_set(data, "intent", json_object_get(item, "intent"));
     const EventFields fields = { .id = json_string_or(item, "id", id), .kind = json_string_or(item, "event", NULL), .source = agent,

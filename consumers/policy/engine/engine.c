@@ -5,9 +5,12 @@
  * old numbers say nothing any more. */
 #include "consumers/policy/engine/engine_private.h"
 
+#include "consumers/policy/engine/id.h"
 #include "lib/base/json.h"
 
 #include <string.h>
+
+#define LOOK_AGAIN_MAX 8
 
 Engine *engine_new(Policy *policy)
 {
@@ -15,6 +18,9 @@ Engine *engine_new(Policy *policy)
 
     engine->policy = policy_ref(policy);
     engine->entities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) entity_free_state);
+    engine->hosts = g_ptr_array_new();
+    engine->vms = g_ptr_array_new();
+    engine->host_agents = g_hash_table_new(g_str_hash, g_str_equal);
     engine->commands = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&engine->incidents);
     engine->timer_us = NEVER_US;
@@ -28,6 +34,9 @@ void engine_free(Engine *engine)
         return;
     g_hash_table_unref(engine->commands);
     g_queue_clear_full(&engine->incidents, (GDestroyNotify) incident_free);
+    g_hash_table_unref(engine->host_agents);
+    g_ptr_array_unref(engine->hosts);
+    g_ptr_array_unref(engine->vms);
     g_hash_table_unref(engine->entities);
     policy_unref(engine->policy);
     g_free(engine);
@@ -93,6 +102,8 @@ static EntityState *entity_update(Stage *s, const Event *event, bool asked)
         put_record(s, "limit", NULL, f->entity, NULL, "more than %u entities: this one is not followed", ENTITIES_MAX);
         return NULL;
     }
+    if (event_only_happened(f->kind))
+        return entity;
     if (f->sequence != 0 && f->sequence <= entity->sequence && !(asked && f->sequence == entity->sequence)) {
         s->engine->count.stale++;
         return NULL;
@@ -125,6 +136,8 @@ static bool is_well(const Engine *engine, const Incident *incident, const char *
     const Step *step = incident_step(engine, incident);
     const char *well = healthy_state(kind);
 
+    if (g_strcmp0(incident->entity->state, well) == 0 && incident->entity->host != NULL)
+        return true; /* it came back before it was off */
     if (step != NULL && strcmp(step->action, ACTION_NOTIFY) != 0)
         well = step->healed_state;
     return g_strcmp0(incident->entity->state, well) == 0;
@@ -133,7 +146,9 @@ static bool is_well(const Engine *engine, const Incident *incident, const char *
 /* Failed, or stopped though nobody said so: what a step was to mend is there again. */
 static bool is_ill(const EntityState *entity)
 {
-    return strcmp(entity->state, "failed") == 0 || strcmp(entity->state, "lost") == 0 || strcmp(entity->state, "fault") == 0 ||
+    static const char *const ill[] = { "failed", "lost", "fault", "crashed", "panicked", "hung", "dead", NULL };
+
+    return g_strv_contains(ill, entity->state) ||
            (strcmp(entity->state, "stopped") == 0 && g_strcmp0(entity->intent, "none") == 0);
 }
 
@@ -235,6 +250,32 @@ static void step_event(Stage *s, const Event *event, bool asked)
         observer_event(s, event);
     if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
         decide_all_waiting(s, true, strchr(entity->path, '/') + 1);
+    if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent."))
+        facts_event(s, entity, event);
+    if (entity->host != NULL) /* its state is the verdict, which has been told */
+        return;
+    if (entity->incident != NULL && !event_only_happened(kind))
+        incident_event(s, entity->incident, entity, event);
+    else
+        rules_match(s, entity, event);
+}
+
+void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data)
+{
+    g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT, s->engine->now_us);
+    char id[UUID_TEXT_SIZE];
+    EventFields fields = { .id = id, .kind = kind, .source = "mend-policy", .entity = entity->path, .time_us = s->engine->now_us, .severity = 3,
+                           .boot_id = cause == NULL ? NULL : event_fields(cause)->boot_id, .confidence = 1, .data = data };
+
+    id_derive(id, "derived", kind, entity->path, cause == NULL ? "" : event_fields(cause)->id, now, NULL);
+    g_autoptr(Event) event = event_new(&fields);
+    json_decref(data);
+    put_text(&entity->state, strchr(kind, '.') + 1);
+    put_text(&entity->intent, event_data_string(event, "intent"));
+    entity->since_us = s->engine->now_us;
+    put_record(s, "derived", entity->incident, entity->path, json_pack("{s:s, s:s, s:s*}", "event", id, "kind", kind, "cause",
+                                                                       cause == NULL ? NULL : event_fields(cause)->id),
+               "%s is %s", entity->path, entity->state);
     if (entity->incident != NULL)
         incident_event(s, entity->incident, entity, event);
     else
@@ -246,9 +287,11 @@ static void command_done(Stage *s, Incident *incident, const Result *result)
     const char *state = json_string_or(result->values, "state", NULL);
     const Step *step = incident_step(s->engine, incident);
 
+    if (!incident_is_answered(incident))
+        return;
     if (incident->state == INCIDENT_ACTING)
-        ladder_verify(s, incident);
-    if (state == NULL || step == NULL)
+        ladder_go_on(s, incident);
+    if (state == NULL || step == NULL || incident->state != INCIDENT_VERIFYING)
         return;
     if (strcmp(state, step->healed_state) == 0) {
         ladder_seen_well(s, incident);
@@ -275,8 +318,13 @@ static void command_failed(Stage *s, Incident *incident, const char *error, cons
 static void step_result(Stage *s, const Result *result)
 {
     Incident *incident = g_hash_table_lookup(s->engine->commands, result->command_id);
+    Flight *flight = incident == NULL ? NULL : incident_flight(incident, result->command_id);
 
-    if (incident == NULL) {
+    if (result->state != RESULT_PROGRESS)
+        action_answered(s, flight == NULL ? NULL : flight->command, result);
+    incident = g_hash_table_lookup(s->engine->commands, result->command_id); /* what the answer proves may have closed it */
+    flight = incident == NULL ? NULL : incident_flight(incident, result->command_id);
+    if (flight == NULL) {
         put_record(s, "result.late", NULL, NULL, json_pack("{s:s, s:s}", "command", result->command_id, "state",
                                                            result_state_name(result->state)),
                    "nobody waits for the answer to %s", result->command_id);
@@ -285,13 +333,13 @@ static void step_result(Stage *s, const Result *result)
     put_record(s, "result", incident, NULL,
                json_pack("{s:s, s:s, s:s*, s:s*, s:O*}", "command", result->command_id, "state", result_state_name(result->state), "error",
                          result->error, "text", result->text, "values", result->values),
-               "%s answered %s%s%s", incident->command->action, result_state_name(result->state), result->error == NULL ? "" : ": ",
+               "%s answered %s%s%s", flight->command->action, result_state_name(result->state), result->error == NULL ? "" : ": ",
                result->error == NULL ? "" : result->error);
-    if (result->state == RESULT_PROGRESS || incident->answered)
+    if (result->state == RESULT_PROGRESS || flight->answered)
         return;
     /* A duplicate ran before and its result is forgotten: whether it helped is for the state to say. */
     if (result->state == RESULT_DONE || g_strcmp0(result->error, COMMAND_ERROR_DUPLICATE) == 0) {
-        incident->answered = true;
+        flight->answered = true;
         command_done(s, incident, result);
     } else if (incident->state == INCIDENT_ACTING) {
         command_failed(s, incident, result->error, result->text);
@@ -300,6 +348,7 @@ static void step_result(Stage *s, const Result *result)
 
 static void step_timer(Stage *s)
 {
+    evidence_due(s);
     for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
         Incident *incident = l->data;
 
@@ -323,9 +372,13 @@ static void step_acting(Stage *s, uint64_t epoch)
     for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
         Incident *incident = l->data;
 
-        if (incident->state == INCIDENT_ACTING && !incident->answered) {
-            incident->command->epoch = epoch;
-            put_command(s, incident, true);
+        for (guint i = 0; incident->state == INCIDENT_ACTING && i < incident->flights->len; i++) {
+            const Flight *flight = incident->flights->pdata[i];
+
+            if (flight->answered)
+                continue;
+            flight->command->epoch = epoch;
+            put_command(s, incident, flight->command, true, NULL);
         }
     }
     decide_all_waiting(s, false, NULL);
@@ -385,6 +438,28 @@ static void operator_on_incident(Stage *s, const EngineInput *input)
     }
 }
 
+/* A person stands in front of the machine: their word is a proof, and kept with their name. */
+static void operator_confirms_off(Stage *s, const EngineInput *input)
+{
+    EntityState *entity = input->target == NULL ? NULL : entity_find(s->engine, input->target);
+    g_autofree char *how = g_strdup_printf("%s says it is off", input->who == NULL ? "an operator" : input->who);
+
+    if (entity == NULL || (entity->host == NULL && entity->vm == NULL)) {
+        put_record(s, "operator.refused", NULL, input->target, NULL, "confirm-off: a host or VM that is known is wanted");
+    } else if (entity->host != NULL && host_is_up(entity)) {
+        put_record(s, "operator.refused", NULL, input->target, NULL, "confirm-off: its agent is heard, so it is not off");
+    } else if (entity->host != NULL) {
+        proof_host_gone(s, entity, NULL, how, NULL);
+        entity->host->channel[CHANNEL_BMC] = (ChannelState){ SAYS_OFF, s->engine->now_us, entity->host->channel[CHANNEL_BMC].sequence };
+        evidence_judge(s, entity, NULL);
+    } else {
+        while (entity->vm->copies->len > 0)
+            proof_copy_gone(s, entity, ((Copy *) entity->vm->copies->pdata[0])->host, how, NULL);
+        entity->vm->located = true;
+    }
+    decide_all_waiting(s, false, NULL);
+}
+
 static void step_operator(Stage *s, const EngineInput *input)
 {
     bool pause = g_strcmp0(input->verb, "pause") == 0, resume = g_strcmp0(input->verb, "resume") == 0;
@@ -395,6 +470,8 @@ static void step_operator(Stage *s, const EngineInput *input)
         s->engine->paused = pause;
         if (resume)
             decide_all_waiting(s, false, NULL);
+    } else if (g_strcmp0(input->verb, "confirm-off") == 0) {
+        operator_confirms_off(s, input);
     } else if (g_strcmp0(input->verb, "retry") == 0 || g_strcmp0(input->verb, "close") == 0) {
         operator_on_incident(s, input);
     } else {
@@ -402,9 +479,22 @@ static void step_operator(Stage *s, const EngineInput *input)
     }
 }
 
+/* A fact may end a wait, and what is then done may bring facts. */
+static void decide_after_facts(Stage *s)
+{
+    s->look_again = false;
+    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
+        Incident *incident = l->data;
+
+        next = l->next;
+        if (incident->state == INCIDENT_OPEN && (incident->wait == WAIT_PROOF || incident->wait == WAIT_PLACE))
+            ladder_decide(s, incident);
+    }
+}
+
 void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, EngineOutputs *outputs)
 {
-    Stage s = { engine, outputs };
+    Stage s = { .engine = engine, .outputs = outputs };
     guint before = outputs->len;
 
     engine->now_us = MAX(engine->now_us, now_us);
@@ -419,6 +509,8 @@ void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, Engin
     case INPUT_OPERATOR: step_operator(&s, input);               break;
     case INPUT_N:        break;
     }
+    for (unsigned i = 0; s.look_again && i < LOOK_AGAIN_MAX; i++)
+        decide_after_facts(&s);
     /* Most events change nothing; the due times are looked through only when something was said, or an incident touched in silence. */
     if (outputs->len > before || input->kind != INPUT_EVENT || engine->timer_us != NEVER_US)
         put_timer(&s);

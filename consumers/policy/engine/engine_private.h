@@ -2,7 +2,9 @@
 #ifndef MEND_POLICY_ENGINE_PRIVATE_H
 #define MEND_POLICY_ENGINE_PRIVATE_H
 
+#include "consumers/policy/engine/action.h"
 #include "consumers/policy/engine/engine.h"
+#include "consumers/policy/engine/facts.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
 #define ENTITIES_MAX (1u << 20)
@@ -25,16 +27,21 @@ struct EntityState {
     int64_t since_us;
     Incident *incident;            /* the open one */
     GPtrArray *windows;            /* of Window; NULL: none yet */
+    HostState *host;               /* of a host; else NULL */
+    VmState *vm;                   /* of a VM; else NULL */
 };
 
 struct Engine {
     Policy *policy;
     GHashTable *entities;          /* path -> EntityState, owned */
+    GPtrArray *hosts, *vms;        /* of EntityState, borrowed, in the order of their paths */
+    GHashTable *host_agents;       /* agent name -> EntityState of its host, borrowed */
     GHashTable *commands;          /* id of a command in flight -> Incident, borrowed */
     GQueue incidents;              /* of Incident, owned, in the order of number */
     uint64_t epoch;                /* 0: not acting */
     int64_t now_us, guard_until_us, timer_us;
     bool observer_fault, paused;
+    bool hosts_fault;              /* many hosts fell silent at once: evidence.c */
     uint64_t next_number, sequence_high;
     Seen seen[SEEN_N];
     struct {
@@ -43,17 +50,18 @@ struct Engine {
 };
 
 /* The world an output is appended to. */
-typedef struct Stage {
+struct Stage {
     Engine *engine;
     EngineOutputs *outputs;
-} Stage;
+    bool look_again;               /* something a waiting incident may have waited for is there: a proof, a host */
+};
 
 /* output.c */
 /* @data (transfer full) may be NULL; @incident may be NULL. */
 void put_record(Stage *s, const char *kind, const Incident *incident, const char *entity, json_t *data, const char *format, ...)
     G_GNUC_PRINTF(6, 7);
 void put_notice(Stage *s, const char *kind, const char *to, const Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
-void put_command(Stage *s, const Incident *incident, bool again);
+void put_command(Stage *s, const Incident *incident, const Command *command, bool again, json_t *considered);
 void put_timer(Stage *s);
 
 /* entity.c */
@@ -64,9 +72,19 @@ Window *entity_window(EntityState *entity, const char *rule, unsigned step);
 void window_free(Window *window);
 bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
 
+/* engine.c */
+/* Something follows from what was heard: the entity's state, and what rules say to it. @cause may be NULL; @data (transfer full). */
+void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data);
+
+/* plan.c */
+EntityState *app_of(Engine *engine, const EntityState *entity);
+json_t *service_parameters(Engine *engine, const EntityState *service); /* (transfer full), or NULL */
+void plan_resolve(Stage *s, Incident *incident, const Step *step, Deed *deed);
+
 /* ladder.c: what to do next about an incident */
 void ladder_decide(Stage *s, Incident *incident);           /* OPEN: act, wait, or give up */
 void ladder_attempt_failed(Stage *s, Incident *incident, const char *why);
+void ladder_go_on(Stage *s, Incident *incident);            /* ACTING: every command is answered; the next of the attempt */
 void ladder_skip_step(Stage *s, Incident *incident, const char *why);
 void ladder_verify(Stage *s, Incident *incident);           /* ACTING or OPEN -> VERIFYING */
 void ladder_verify_again(Stage *s, Incident *incident);     /* VERIFYING: no longer well, though not failed */

@@ -18,11 +18,13 @@ EntityState *entity_ensure(Engine *engine, const char *path)
     entity->path = g_strdup(path);
     entity->state = g_strdup("unknown");
     g_hash_table_insert(engine->entities, entity->path, entity);
+    facts_attach(engine, entity);
     return entity;
 }
 
 void entity_free_state(EntityState *entity)
 {
+    facts_free(entity);
     g_free(entity->path);
     g_free(entity->state);
     g_free(entity->intent);

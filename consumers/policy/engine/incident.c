@@ -42,6 +42,8 @@ static const char *const wait_texts[] = {
     [WAIT_AGENT] = "its agent, which is gone, to come back",
     [WAIT_UNKNOWN] = "its state, which is unknown, to be known",
     [WAIT_OBSERVE_ONLY] = "somebody else to act: the rule only observes",
+    [WAIT_PROOF] = "a proof that no other copy runs",
+    [WAIT_PLACE] = "a host that can take it",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(wait_texts) == WAIT_N);
 
@@ -70,7 +72,55 @@ void incident_move(Incident *incident, IncidentState to)
     g_assert(incident_can_move(incident->state, to));
     incident->state = to;
     incident->wait = WAIT_NONE;
-    g_assert(to != INCIDENT_ACTING || incident->command != NULL);
+    g_assert(to != INCIDENT_ACTING || incident->flights->len > 0);
+}
+
+static void flight_free(Flight *flight)
+{
+    command_free(flight->command);
+    g_free(flight);
+}
+
+Incident *incident_new(void)
+{
+    Incident *incident = g_new0(Incident, 1);
+
+    incident->flights = g_ptr_array_new_with_free_func((GDestroyNotify) flight_free);
+    incident->due_us = NEVER_US;
+    return incident;
+}
+
+Command *incident_command(const Incident *incident)
+{
+    return incident->flights->len == 0 ? NULL : ((Flight *) incident->flights->pdata[incident->flights->len - 1])->command;
+}
+
+Flight *incident_flight(const Incident *incident, const char *command_id)
+{
+    for (guint i = 0; i < incident->flights->len; i++) {
+        Flight *flight = incident->flights->pdata[i];
+
+        if (strcmp(flight->command->id, command_id) == 0)
+            return flight;
+    }
+    return NULL;
+}
+
+bool incident_is_answered(const Incident *incident)
+{
+    for (guint i = 0; i < incident->flights->len; i++)
+        if (!((const Flight *) incident->flights->pdata[i])->answered)
+            return false;
+    return true;
+}
+
+void incident_add_flight(Incident *incident, Command *command)
+{
+    Flight *flight = g_new0(Flight, 1);
+
+    flight->command = command;
+    flight->waited = true;
+    g_ptr_array_add(incident->flights, flight);
 }
 
 void incident_free(Incident *incident)
@@ -81,8 +131,22 @@ void incident_free(Incident *incident)
     g_free(incident->event_id);
     g_free(incident->rule);
     g_free(incident->boot_id);
-    command_free(incident->command);
+    g_free(incident->moved_from);
+    g_ptr_array_unref(incident->flights);
     g_free(incident);
+}
+
+static json_t *flights_to_json(const GPtrArray *flights)
+{
+    json_t *all = json_array();
+
+    for (guint i = 0; i < flights->len; i++) {
+        const Flight *flight = flights->pdata[i];
+
+        json_array_append_new(all, json_pack("{s:o, s:b, s:b}", "command", command_to_json(flight->command), "answered", flight->answered,
+                                             "waited", flight->waited));
+    }
+    return all;
 }
 
 json_t *incident_to_json(const Incident *i, const char *entity)
@@ -96,11 +160,14 @@ json_t *incident_to_json(const Incident *i, const char *entity)
     json_object_set_new(json, "due_us", json_integer(i->due_us));
     json_object_set_new(json, "wait_since_us", json_integer(i->wait_since_us));
     json_object_set_new(json, "healed_since_us", json_integer(i->healed_since_us));
-    json_object_set_new(json, "answered", json_boolean(i->answered));
     if (i->boot_id != NULL)
         json_object_set_new(json, "boot_id", json_string(i->boot_id));
-    if (i->command != NULL)
-        json_object_set_new(json, "command", command_to_json(i->command));
+    if (i->moved_from != NULL)
+        json_object_set_new(json, "moved_from", json_string(i->moved_from));
+    if (i->goes_on)
+        json_object_set_new(json, "goes_on", json_true());
+    if (i->flights->len > 0)
+        json_object_set_new(json, "flights", flights_to_json(i->flights));
     return json;
 }
 
@@ -114,11 +181,27 @@ static bool state_parse(const char *text, IncidentState *ret)
     return false;
 }
 
+static bool flights_from_json(Incident *incident, const json_t *flights, GError **error)
+{
+    size_t k;
+    json_t *json;
+
+    json_array_foreach((json_t *) flights, k, json) {
+        Command *command = command_from_json(json_object_get(json, "command"), error);
+
+        if (command == NULL)
+            return false;
+        incident_add_flight(incident, command);
+        ((Flight *) incident->flights->pdata[k])->answered = json_is_true(json_object_get(json, "answered"));
+        ((Flight *) incident->flights->pdata[k])->waited = json_is_true(json_object_get(json, "waited"));
+    }
+    return true;
+}
+
 Incident *incident_from_json(const json_t *json, GError **error)
 {
-    g_autoptr(Incident) i = g_new0(Incident, 1);
+    g_autoptr(Incident) i = incident_new();
     const char *id, *event, *rule, *state;
-    const json_t *command = json_object_get(json, "command");
     int64_t wait = json_int_or(json, "wait", 0);
 
     if (!json_get_string(json, "id", &id, error) || !json_get_string(json, "event", &event, error) ||
@@ -141,8 +224,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->due_us = json_int_or(json, "due_us", NEVER_US);
     i->wait_since_us = json_int_or(json, "wait_since_us", 0);
     i->healed_since_us = json_int_or(json, "healed_since_us", 0);
-    i->answered = json_bool_or(json, "answered", false);
-    if (command != NULL && (i->command = command_from_json(command, error)) == NULL)
-        return NULL;
-    return g_steal_pointer(&i);
+    i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));
+    i->goes_on = json_bool_or(json, "goes_on", false);
+    return flights_from_json(i, json_object_get(json, "flights"), error) ? g_steal_pointer(&i) : NULL;
 }

@@ -18,12 +18,20 @@ typedef enum {
 
 typedef enum {
     WAIT_NONE, WAIT_BACKOFF, WAIT_GUARD, WAIT_NOT_ACTING, WAIT_OBSERVER, WAIT_PAUSED, WAIT_AGENT, WAIT_UNKNOWN, WAIT_OBSERVE_ONLY,
+    WAIT_PROOF, WAIT_PLACE,
     WAIT_N
 } IncidentWait;
 
 #define NEVER_US INT64_MAX
 
 typedef struct EntityState EntityState;
+
+/* A command of the present attempt. */
+typedef struct Flight {
+    Command *command;
+    bool answered;
+    bool waited;               /* its answer is still wanted */
+} Flight;
 
 typedef struct Incident {
     char *id, *event_id, *rule, *boot_id;
@@ -37,9 +45,16 @@ typedef struct Incident {
     int64_t opened_us, due_us; /* due: NEVER_US when only an input can go on */
     int64_t wait_since_us;     /* of WAIT_AGENT and WAIT_UNKNOWN, which are capped; 0: not waiting */
     int64_t healed_since_us;   /* 0: not seen well */
-    bool answered;
-    Command *command;          /* the last one; NULL before the first */
+    GPtrArray *flights;        /* of Flight: the commands of the present attempt, in the order they left */
+    bool goes_on;              /* the present attempt has more commands to send */
+    char *moved_from;          /* relocate: the host it shall leave; or NULL */
 } Incident;
+
+/* The newest command; NULL before the first. */
+Command *incident_command(const Incident *incident);
+Flight *incident_flight(const Incident *incident, const char *command_id); /* NULL: not of this attempt */
+bool incident_is_answered(const Incident *incident); /* every command is */
+void incident_add_flight(Incident *incident, Command *command); /* takes it */
 
 const char *incident_state_name(IncidentState state);
 const char *incident_wait_text(IncidentWait wait); /* for people: "its agent is gone" */
@@ -47,6 +62,7 @@ bool incident_is_closed(const Incident *incident);
 bool incident_can_move(IncidentState from, IncidentState to);
 /* An illegal move is a bug of ours, never an input's. */
 void incident_move(Incident *incident, IncidentState to);
+Incident *incident_new(void);
 void incident_free(Incident *incident);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incident, incident_free)
 

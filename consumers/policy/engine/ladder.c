@@ -23,16 +23,28 @@ const Step *incident_step(const Engine *engine, const Incident *incident)
     return rule == NULL || incident->step >= rule->ladder->len ? NULL : rule->ladder->pdata[incident->step];
 }
 
-static void command_forget(Stage *s, Incident *incident)
+/* Nobody waits for their answers any more. */
+static void commands_end(Stage *s, Incident *incident)
 {
-    if (incident->command != NULL)
-        g_hash_table_remove(s->engine->commands, incident->command->id);
+    for (guint i = 0; i < incident->flights->len; i++) {
+        Flight *flight = incident->flights->pdata[i];
+
+        g_hash_table_remove(s->engine->commands, flight->command->id);
+        flight->waited = false;
+    }
+    incident->goes_on = false;
+}
+
+static void commands_forget(Stage *s, Incident *incident)
+{
+    commands_end(s, incident);
+    g_ptr_array_set_size(incident->flights, 0);
 }
 
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values)
 {
     Engine *engine = s->engine;
-    Incident *incident = g_new0(Incident, 1);
+    Incident *incident = incident_new();
     char id[UUID_TEXT_SIZE];
 
     id_derive(id, "incident", event_fields(event)->id, entity->path, NULL);
@@ -43,7 +55,6 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->entity = entity;
     incident->number = engine->next_number++;
     incident->opened_us = engine->now_us;
-    incident->due_us = NEVER_US;
     entity->incident = incident;
     g_queue_push_tail(&engine->incidents, incident);
     put_record(s, "incident.open", incident, NULL,
@@ -57,7 +68,7 @@ void incident_close(Stage *s, Incident *incident, IncidentState how, const char 
 {
     Engine *engine = s->engine;
 
-    command_forget(s, incident);
+    commands_end(s, incident);
     incident_move(incident, how);
     engine->count.healed += how == INCIDENT_HEALED;
     put_record(s, "incident.closed", incident, NULL,
@@ -104,23 +115,25 @@ static int64_t backoff_us(const Step *step, unsigned made)
     return made == 0 ? 0 : (int64_t) MIN(delay_us, (double) step->backoff_max_us);
 }
 
-static bool agent_is_gone(Engine *engine, const EntityState *entity)
+static bool agent_is_gone(Engine *engine, const char *name)
 {
-    if (entity->agent == NULL)
+    if (name == NULL)
         return false;
-    g_autofree char *path = g_strdup_printf("agent/%s", entity->agent);
+    g_autofree char *path = g_strdup_printf("agent/%s", name);
     const EntityState *agent = entity_find(engine, path);
 
     return agent != NULL && (strcmp(agent->state, "lost") == 0 || strcmp(agent->state, "closed") == 0);
 }
 
-static IncidentWait reason_to_wait(Engine *engine, const Incident *incident, const Rule *rule)
+static IncidentWait reason_to_wait(Engine *engine, const Incident *incident, const Rule *rule, const Deed *deed)
 {
+    const Command *first = deed->kind == DEED_COMMANDS ? deed->commands->pdata[0] : NULL;
+
     if (rule->observe_only)
         return WAIT_OBSERVE_ONLY;
     if (engine->paused)
         return WAIT_PAUSED;
-    if (engine->observer_fault)
+    if (engine->observer_fault && !evidence_is_independent(engine, incident->entity))
         return WAIT_OBSERVER;
     if (engine->epoch == 0)
         return WAIT_NOT_ACTING;
@@ -128,12 +141,19 @@ static IncidentWait reason_to_wait(Engine *engine, const Incident *incident, con
         return WAIT_GUARD;
     if (strcmp(incident->entity->state, "unknown") == 0)
         return WAIT_UNKNOWN;
-    return agent_is_gone(engine, incident->entity) ? WAIT_AGENT : WAIT_NONE;
+    return first != NULL && agent_is_gone(engine, first->agent) ? WAIT_AGENT : WAIT_NONE;
 }
 
-static void wait_for(Stage *s, Incident *incident, IncidentWait wait, int64_t due_us, const Step *step)
+/* Waits that nobody ends on purpose. */
+static bool wait_is_capped(IncidentWait wait)
 {
-    bool capped = wait == WAIT_AGENT || wait == WAIT_UNKNOWN;
+    return wait == WAIT_AGENT || wait == WAIT_UNKNOWN || wait == WAIT_PROOF || wait == WAIT_PLACE;
+}
+
+/* @detail may be NULL. */
+static void wait_for(Stage *s, Incident *incident, IncidentWait wait, int64_t due_us, const Step *step, const char *detail)
+{
+    bool capped = wait_is_capped(wait);
 
     if (!capped)
         incident->wait_since_us = 0;
@@ -143,60 +163,85 @@ static void wait_for(Stage *s, Incident *incident, IncidentWait wait, int64_t du
     if (incident->wait == wait)
         return;
     incident->wait = wait;
-    put_record(s, "incident.waits", incident, NULL, json_pack("{s:s, s:I}", "would", step->action, "until_us", (json_int_t) incident->due_us),
-               "%s waits for %s", step->action, incident_wait_text(wait));
+    put_record(s, "incident.waits", incident, NULL,
+               json_pack("{s:s, s:I, s:s*}", "would", step->action, "until_us", (json_int_t) incident->due_us, "detail", detail),
+               "%s waits for %s%s%s", step->action, incident_wait_text(wait), detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
 }
 
-static void command_issue(Stage *s, Incident *incident, const Step *step, Window *window)
+/* The commands of an attempt, or the next ones of an attempt that goes on. */
+static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed)
 {
     Engine *engine = s->engine;
-    g_autoptr(Entity) entity = entity_parse(incident->entity->path, NULL);
-    g_autofree char *number = g_strdup_printf("%u", ++incident->attempts), *rung = g_strdup_printf("%u", incident->step);
-    char id[UUID_TEXT_SIZE];
-    Command *command = g_new0(Command, 1);
 
-    id_derive(id, "command", incident->id, rung, number, NULL);
-    incident->step_attempts++;
-    g_array_append_val(window->at_us, engine->now_us);
-    window->ended_us = engine->now_us;
-    command->id = g_strdup(id);
-    command->incident = g_strdup(incident->id);
-    command->entity = g_strdup(incident->entity->path);
-    command->action = g_strdup(step->action);
-    command->agent = g_strdup(incident->entity->agent);
-    command->epoch = engine->epoch;
-    command->deadline_ms = (engine->now_us + step->timeout_us) / US_PER_MS;
-    command->arguments = json_pack("{s:s, s:I}", "name", entity->name == NULL ? entity->id : entity->name, "timeout_ms",
-                                   (json_int_t) (step->timeout_us / US_PER_MS));
-    command_forget(s, incident);
-    command_free(incident->command);
-    incident->command = command;
-    incident->answered = false;
+    if (!incident->goes_on) {
+        commands_forget(s, incident);
+        incident->attempts++;
+        incident->step_attempts++;
+        g_array_append_val(window->at_us, engine->now_us);
+        window->ended_us = engine->now_us;
+    }
+    incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;
     incident->due_us = engine->now_us + step->timeout_us + ANSWER_GRACE_US;
-    incident_move(incident, INCIDENT_ACTING);
-    g_hash_table_insert(engine->commands, command->id, incident);
-    engine->count.commands++;
-    put_command(s, incident, false);
+    for (guint i = 0; i < deed->commands->len; i++) {
+        Command *command = g_steal_pointer(&deed->commands->pdata[i]);
+        g_autofree char *rung = g_strdup_printf("%u", incident->step), *attempt = g_strdup_printf("%u", incident->attempts);
+        g_autofree char *nth = incident->flights->len == 0 ? NULL : g_strdup_printf("%u", incident->flights->len);
+        char id[UUID_TEXT_SIZE];
+
+        id_derive(id, "command", incident->id, rung, attempt, nth, NULL);
+        command->id = g_strdup(id);
+        command->incident = g_strdup(incident->id);
+        command->epoch = engine->epoch;
+        command->deadline_ms = (engine->now_us + step->timeout_us) / US_PER_MS;
+        incident_add_flight(incident, command);
+        g_hash_table_insert(engine->commands, command->id, incident);
+        engine->count.commands++;
+        if (incident->state != INCIDENT_ACTING)
+            incident_move(incident, INCIDENT_ACTING);
+        put_command(s, incident, command, false, deed->considered);
+        action_sent(s, command);
+    }
+    g_ptr_array_set_size(deed->commands, 0);
+}
+
+static bool waited_too_long(const Engine *engine, const Incident *incident, IncidentWait wait)
+{
+    return wait_is_capped(wait) && incident->wait_since_us != 0 && engine->now_us >= incident->wait_since_us + engine->policy->hold_max_us;
+}
+
+static void step_wait(Stage *s, Incident *incident, const Rule *rule, const Step *step, IncidentWait wait, int64_t due_us, const char *detail)
+{
+    if (waited_too_long(s->engine, incident, wait)) {
+        g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(wait));
+
+        needs_human(s, incident, last_target(rule), why);
+    } else {
+        wait_for(s, incident, wait, due_us, step, detail);
+    }
 }
 
 /* The step may act now, or says why not. */
 static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step *step, Window *window, unsigned made)
 {
     Engine *engine = s->engine;
-    IncidentWait wait = reason_to_wait(engine, incident, rule);
-    int64_t due_us = window->ended_us + backoff_us(step, made);
+    int64_t due_us = incident->goes_on ? 0 : window->ended_us + backoff_us(step, made);
+    g_auto(Deed) deed = { 0 };
 
-    if ((wait == WAIT_AGENT || wait == WAIT_UNKNOWN) && incident->wait_since_us != 0 &&
-        engine->now_us >= incident->wait_since_us + engine->policy->hold_max_us) {
-        g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(wait));
-        needs_human(s, incident, last_target(rule), why);
+    action_resolve(s, incident, step, &deed);
+    IncidentWait wait = reason_to_wait(engine, incident, rule, &deed);
+    if (deed.kind == DEED_CANNOT) {
+        ladder_skip_step(s, incident, deed.why);
     } else if (wait != WAIT_NONE) {
-        wait_for(s, incident, wait, wait == WAIT_GUARD ? engine->guard_until_us : NEVER_US, step);
+        step_wait(s, incident, rule, step, wait, wait == WAIT_GUARD ? engine->guard_until_us : NEVER_US, NULL);
     } else if (engine->now_us < due_us) {
-        wait_for(s, incident, WAIT_BACKOFF, due_us, step);
+        wait_for(s, incident, WAIT_BACKOFF, due_us, step, NULL);
+    } else if (deed.kind == DEED_WAIT) {
+        step_wait(s, incident, rule, step, deed.wait, NEVER_US, deed.why);
+    } else if (deed.kind == DEED_DONE) {
+        ladder_verify(s, incident);
     } else {
-        command_issue(s, incident, step, window);
+        deed_issue(s, incident, step, window, &deed);
     }
 }
 
@@ -204,6 +249,7 @@ static void step_next(Incident *incident)
 {
     incident->step++;
     incident->step_attempts = 0;
+    g_clear_pointer(&incident->moved_from, g_free);
 }
 
 void ladder_decide(Stage *s, Incident *incident)
@@ -226,7 +272,7 @@ void ladder_decide(Stage *s, Incident *incident)
         }
         Window *window = entity_window(incident->entity, rule->name, incident->step);
         unsigned made = attempts_made(s->engine, incident, step, window);
-        if (made < step->attempts) {
+        if (made < step->attempts || incident->goes_on) {
             step_act(s, incident, rule, step, window, made);
             return;
         }
@@ -239,13 +285,13 @@ void ladder_decide(Stage *s, Incident *incident)
 
 void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
 {
-    command_forget(s, incident);
+    commands_end(s, incident);
     entity_window(incident->entity, incident->rule, incident->step)->ended_us = s->engine->now_us;
     incident_move(incident, INCIDENT_OPEN);
     incident->healed_since_us = 0;
     incident->due_us = NEVER_US;
     put_record(s, "attempt.failed", incident, NULL,
-               json_pack("{s:s*, s:i}", "command", incident->command == NULL ? NULL : incident->command->id, "attempt",
+               json_pack("{s:s*, s:i}", "command", incident_command(incident) == NULL ? NULL : incident_command(incident)->id, "attempt",
                          (int) incident->attempts),
                "attempt %u failed: %s", incident->attempts, why);
     ladder_decide(s, incident);
@@ -253,12 +299,34 @@ void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
 
 void ladder_skip_step(Stage *s, Incident *incident, const char *why)
 {
-    command_forget(s, incident);
-    incident_move(incident, INCIDENT_OPEN);
+    commands_end(s, incident);
+    if (incident->state != INCIDENT_OPEN)
+        incident_move(incident, INCIDENT_OPEN);
     incident->due_us = NEVER_US;
     put_record(s, "step.skipped", incident, NULL, json_pack("{s:i}", "step", (int) incident->step + 1),
                "trying again cannot help: %s", why);
     step_next(incident);
+    ladder_decide(s, incident);
+}
+
+/* Relocate ends with a start; all others are one command. */
+static bool attempt_is_complete(const Incident *incident, const Step *step)
+{
+    const char *action = incident_command(incident)->action;
+
+    return strcmp(action, step->action) == 0 || strcmp(action, "vm.start") == 0;
+}
+
+void ladder_go_on(Stage *s, Incident *incident)
+{
+    const Step *step = incident_step(s->engine, incident);
+
+    if (step == NULL || attempt_is_complete(incident, step)) {
+        ladder_verify(s, incident);
+        return;
+    }
+    incident_move(incident, INCIDENT_OPEN);
+    incident->goes_on = true;
     ladder_decide(s, incident);
 }
 

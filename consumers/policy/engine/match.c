@@ -7,6 +7,7 @@
 #include <string.h>
 
 typedef struct Scope {
+    Engine *engine;
     const Policy *policy;
     const Event *event;
     const EntityState *state;
@@ -20,6 +21,31 @@ static const json_t *hold(Scope *scope, const char *text)
         return NULL;
     json_array_append_new(scope->held, json_string(text));
     return json_array_get(scope->held, json_array_size(scope->held) - 1);
+}
+
+static const json_t *hold_json(Scope *scope, json_t *json)
+{
+    json_array_append_new(scope->held, json);
+    return json;
+}
+
+static const json_t *place_field(Scope *scope, const char *field)
+{
+    const EntityState *host = host_of(scope->engine, scope->state);
+
+    if (host == NULL)
+        return hold(scope, "");
+    const char *text = strcmp(field, "host") == 0 ? strchr(host->path, '/') + 1 : host_domain(scope->engine, host, "rack");
+    return hold(scope, text == NULL ? "" : text);
+}
+
+static const json_t *vm_field(Scope *scope, const char *field)
+{
+    const EntityState *vm = vm_of(scope->engine, scope->state);
+
+    if (strcmp(field, "ha") == 0)
+        return hold_json(scope, json_boolean(vm != NULL && vm_is_ha(scope->engine, vm)));
+    return hold_json(scope, json_integer(vm == NULL ? 50 : vm_priority(scope->engine, vm)));
 }
 
 static const json_t *entity_field(Scope *scope, const char *field)
@@ -37,6 +63,10 @@ static const json_t *entity_field(Scope *scope, const char *field)
         return hold(scope, e->name);
     if (strcmp(field, "hostname") == 0)
         return hold(scope, hostname);
+    if (strcmp(field, "host") == 0 || strcmp(field, "rack") == 0)
+        return place_field(scope, field);
+    if (strcmp(field, "ha") == 0 || strcmp(field, "priority") == 0)
+        return vm_field(scope, field);
     bool of_vm = e->kind == ENTITY_SERVICE || e->kind == ENTITY_VM;
     const char *app = !of_vm ? NULL : policy_application(scope->policy, e->id, hostname, e->name, &vm);
     return hold(scope, strcmp(field, "app") == 0 ? (app == NULL ? "" : app) : (vm == NULL ? "" : vm));
@@ -84,6 +114,8 @@ static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
             *ret_values = g_steal_pointer(&values);
             return rule;
         }
+        if (g_strcmp0(scope->state->state, healthy_state(event_fields(scope->event)->kind)) == 0)
+            continue; /* that nothing is done about what is well needs no reason */
         put_record(s, "rule.passed-over", NULL, scope->state->path,
                    json_pack("{s:s, s:s, s:s, s:O}", "event", event_fields(scope->event)->id, "rule", rule->name, "where",
                              condition_text(rule->where), "values", values),
@@ -94,7 +126,7 @@ static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
 
 void rules_match(Stage *s, EntityState *entity, const Event *event)
 {
-    Scope scope = { .policy = s->engine->policy, .event = event, .state = entity };
+    Scope scope = { .engine = s->engine, .policy = s->engine->policy, .event = event, .state = entity };
     const char *intent = event_data_string(event, "intent");
     bool listened = false;
 

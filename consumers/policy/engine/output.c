@@ -70,15 +70,17 @@ static Command *command_copy(const Command *command)
     return command_from_json(json, NULL);
 }
 
-void put_command(Stage *s, const Incident *incident, bool again)
+void put_command(Stage *s, const Incident *incident, const Command *command, bool again, json_t *considered)
 {
     json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:b}", "record", again ? "command.again" : "command", "command",
-                             command_to_json(incident->command), "step", (int) incident->step + 1, "attempt", (int) incident->attempts,
+                             command_to_json(command), "step", (int) incident->step + 1, "attempt", (int) incident->attempts,
                              "again", again);
 
     set_incident(json, incident);
+    if (considered != NULL)
+        json_object_set(json, "considered", considered);
     EngineOutput *output = put(s, OUTPUT_COMMAND, json);
-    output->command = command_copy(incident->command);
+    output->command = command_copy(command);
 }
 
 int64_t engine_due_us(const Engine *engine)
@@ -87,12 +89,12 @@ int64_t engine_due_us(const Engine *engine)
 
     for (const GList *l = engine->incidents.head; l != NULL; l = l->next)
         due_us = MIN(due_us, ((const Incident *) l->data)->due_us);
-    return due_us;
+    return MIN(due_us, evidence_due_us(engine));
 }
 
 void put_timer(Stage *s)
 {
-    int64_t due_us = s->engine->incidents.head == NULL ? NEVER_US : engine_due_us(s->engine);
+    int64_t due_us = s->engine->incidents.head == NULL && s->engine->hosts->len == 0 ? NEVER_US : engine_due_us(s->engine);
 
     if (due_us == s->engine->timer_us)
         return;

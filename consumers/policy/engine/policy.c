@@ -33,26 +33,42 @@ Policy *policy_new(const char *name, const char *text)
     return policy;
 }
 
-static void add_rule(Policy *policy, const char *name, const char *on, const char *where, const char *const *actions)
-{
-    Rule *rule = rule_new(name, on);
-    Step *last = step_new(ACTION_NOTIFY);
-
-    rule->where = condition_parse(where, NULL, NULL);
-    g_assert(rule->where != NULL);
-    for (; *actions != NULL; actions++)
-        g_ptr_array_add(rule->ladder, step_new(*actions));
-    last->to = g_strdup("oncall");
-    g_ptr_array_add(rule->ladder, last);
-    g_ptr_array_add(policy->rules, rule);
-}
+/* What holds without a file. Steps as step_new() makes them, but for the attempts. */
+static const struct {
+    const char *name, *on, *where;
+    struct {
+        const char *action;
+        unsigned attempts;
+    } steps[3];
+} default_rules[] = {
+    { "heal-services", "service.failed", "event.intent == \"none\"", { { "service.restart", 3 } } },
+    { "restart-vms", "vm.*", "entity.ha && event.intent == \"none\" && event.state in [\"crashed\", \"stopped\", \"lost\"]",
+      { { "vm.start", 3 }, { "vm.relocate", 1 } } },
+    { "reset-vms", "vm.*", "entity.ha && event.state in [\"hung\", \"panicked\"]", { { "vm.reset", 2 }, { "vm.relocate", 1 } } },
+    { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
+    { "tell-isolated", "host.isolated", NULL, { { NULL } } },
+    { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
+};
 
 Policy *policy_default(void)
 {
-    static const char *const services[] = { "service.restart", NULL };
     Policy *policy = policy_new("default", "");
 
-    add_rule(policy, "heal-services", "service.failed", "event.intent == \"none\"", services);
+    for (size_t i = 0; i < G_N_ELEMENTS(default_rules); i++) {
+        Rule *rule = rule_new(default_rules[i].name, default_rules[i].on);
+        Step *last = step_new(ACTION_NOTIFY);
+
+        rule->where = default_rules[i].where == NULL ? NULL : condition_parse(default_rules[i].where, NULL, NULL);
+        for (size_t k = 0; k < G_N_ELEMENTS(default_rules[i].steps) && default_rules[i].steps[k].action != NULL; k++) {
+            Step *step = step_new(default_rules[i].steps[k].action);
+
+            step->attempts = default_rules[i].steps[k].attempts;
+            g_ptr_array_add(rule->ladder, step);
+        }
+        last->to = g_strdup("oncall");
+        g_ptr_array_add(rule->ladder, last);
+        g_ptr_array_add(policy->rules, rule);
+    }
     policy_add_default_budgets(policy);
     g_ptr_array_add(policy->targets, target_new("oncall", TARGET_LOG, NULL));
     return policy;

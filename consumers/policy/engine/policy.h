@@ -205,7 +205,8 @@ extern const char *const policy_actions[];
 const char *action_kind(const char *action);
 
 Policy *policy_new(const char *name, const char *text); /* empty: acts on nothing */
-/* What holds without a file: every service.failed nobody wanted is restarted, 3 times in 10 minutes, then a human is told. */
+/* What holds without a file: every service.failed nobody wanted is restarted, 3 times in 10 minutes; VMs marked highly available come
+ * back, with proof; a dead host is fenced; then a human is told. */
 Policy *policy_default(void);
 Policy *policy_ref(Policy *policy);
 void policy_unref(Policy *policy);

@@ -41,6 +41,7 @@ static json_t *entity_to_json(const EntityState *entity)
     set_text(json, "boot_id", entity->boot_id);
     if (entity->windows != NULL && entity->windows->len > 0)
         json_object_set_new(json, "windows", windows_to_json(entity->windows));
+    facts_to_json(entity, json);
     return json;
 }
 
@@ -71,6 +72,7 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "timer_us", json_integer(engine->timer_us));
     json_object_set_new(json, "observer_fault", json_boolean(engine->observer_fault));
     json_object_set_new(json, "paused", json_boolean(engine->paused));
+    json_object_set_new(json, "hosts_fault", json_boolean(engine->hosts_fault));
     json_object_set_new(json, "next_number", json_integer((json_int_t) engine->next_number));
     json_object_set_new(json, "sequence_high", json_integer((json_int_t) engine->sequence_high));
     json_object_set_new(json, "counts", json_pack("[I, I, I, I, I, I]", (json_int_t) engine->count.events,
@@ -117,6 +119,8 @@ static void entities_from_json(Engine *engine, json_t *entities)
         entity->boot_id = g_strdup(json_string_or(json, "boot_id", NULL));
         windows_from_json(entity, json_object_get(json, "windows"));
     }
+    json_object_foreach(entities, path, json) /* facts name other entities: all are there now */
+        facts_from_json(engine, entity_find(engine, path), json);
 }
 
 static bool incidents_from_json(Engine *engine, const json_t *incidents, GError **error)
@@ -136,8 +140,12 @@ static bool incidents_from_json(Engine *engine, const json_t *incidents, GError 
             return false;
         }
         incident->entity->incident = incident;
-        if (json_is_true(json_object_get(json, "in_flight")))
-            g_hash_table_insert(engine->commands, incident->command->id, incident);
+        for (guint k = 0; k < incident->flights->len; k++) {
+            const Flight *flight = incident->flights->pdata[k];
+
+            if (flight->waited)
+                g_hash_table_insert(engine->commands, flight->command->id, incident);
+        }
     }
     return true;
 }
@@ -178,6 +186,7 @@ Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
     engine->timer_us = json_int_or(json, "timer_us", NEVER_US);
     engine->observer_fault = json_bool_or(json, "observer_fault", false);
     engine->paused = json_bool_or(json, "paused", false);
+    engine->hosts_fault = json_bool_or(json, "hosts_fault", false);
     engine->next_number = (uint64_t) json_int_or(json, "next_number", 1);
     engine->sequence_high = (uint64_t) json_int_or(json, "sequence_high", 0);
     counts_from_json(engine, json_object_get(json, "counts"));
@@ -191,9 +200,6 @@ json_t *engine_incidents(const Engine *engine)
     for (const GList *l = engine->incidents.head; l != NULL; l = l->next) {
         const Incident *incident = l->data;
         json_t *json = incident_to_json(incident, incident->entity->path);
-        bool in_flight = incident->command != NULL && g_hash_table_contains(engine->commands, incident->command->id);
-
-        json_object_set_new(json, "in_flight", json_boolean(in_flight));
         if (incident->wait != WAIT_NONE)
             json_object_set_new(json, "waits_for", json_string(incident_wait_text(incident->wait)));
         json_array_append_new(all, json);

@@ -1,0 +1,300 @@
+#include "consumers/policy/engine/action.h"
+
+#include "consumers/policy/engine/engine_private.h"
+#include "consumers/policy/engine/place.h"
+#include "lib/base/json.h"
+#include "lib/model/entity.h"
+
+#include <string.h>
+
+void deed_clear(Deed *deed)
+{
+    g_clear_pointer(&deed->commands, g_ptr_array_unref);
+    g_free(deed->why);
+    json_decref(deed->considered);
+    *deed = (Deed){ 0 };
+}
+
+EntityState *action_target(Engine *engine, const EntityState *entity, const char *action)
+{
+    const char *kind = action_kind(action);
+
+    if (g_strcmp0(kind, "service") == 0)
+        return g_str_has_prefix(entity->path, "service/") ? (EntityState *) entity : NULL;
+    if (g_strcmp0(kind, "vm") == 0)
+        return vm_of(engine, entity);
+    if (g_strcmp0(kind, "host") == 0)
+        return host_of(engine, entity);
+    return g_strcmp0(kind, "app") == 0 ? app_of(engine, entity) : NULL;
+}
+
+static void cannot(Deed *deed, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static void cannot(Deed *deed, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    deed->kind = DEED_CANNOT;
+    deed->why = g_strdup_vprintf(format, args);
+    va_end(args);
+}
+
+static void wait_for(Deed *deed, IncidentWait wait, char *why)
+{
+    deed->kind = DEED_WAIT;
+    deed->wait = wait;
+    deed->why = why;
+}
+
+/* @arguments (transfer full). */
+static Command *deed_command(Deed *deed, const char *action, const EntityState *target, const char *agent, json_t *arguments)
+{
+    Command *command = g_new0(Command, 1);
+
+    command->entity = g_strdup(target->path);
+    command->action = g_strdup(action);
+    command->agent = g_strdup(agent);
+    command->arguments = arguments;
+    if (deed->commands == NULL)
+        deed->commands = g_ptr_array_new_with_free_func((GDestroyNotify) command_free);
+    g_ptr_array_add(deed->commands, command);
+    deed->kind = DEED_COMMANDS;
+    return command;
+}
+
+static const char *path_id(const EntityState *entity)
+{
+    return strchr(entity->path, '/') + 1;
+}
+
+static json_t *name_argument(const EntityState *target, const Step *step)
+{
+    return json_pack("{s:s, s:I}", "name", path_id(target), "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
+}
+
+static void resolve_service(Engine *engine, const Step *step, Deed *deed)
+{
+    const char *slash = strchr(path_id(deed->target), '/');
+    json_t *arguments = json_pack("{s:s, s:I}", "name", slash == NULL ? "" : slash + 1, "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
+    json_t *parameters = service_parameters(engine, deed->target);
+
+    if (parameters != NULL)
+        json_object_set_new(arguments, "parameters", parameters);
+    deed_command(deed, step->action, deed->target, deed->target->agent, arguments);
+}
+
+static bool paused_by_storage(const EntityState *vm)
+{
+    static const char *const reasons[] = { "io-error", "enospc", "eperm", NULL };
+
+    return strcmp(vm->state, "paused") == 0 && vm->vm->reason != NULL && g_strv_contains(reasons, vm->vm->reason);
+}
+
+static void start_on(Deed *deed, EntityState *vm, const EntityState *host, const Step *step)
+{
+    json_t *arguments = name_argument(vm, step), *proofs = json_array();
+
+    for (guint i = 0; i < vm->vm->proofs->len; i++)
+        json_array_append_new(proofs, json_string(vm->vm->proofs->pdata[i]));
+    json_object_set_new(arguments, "host", json_string(path_id(host)));
+    if (host->boot_id != NULL)
+        json_object_set_new(arguments, "boot_id", json_string(host->boot_id));
+    json_object_set_new(arguments, "proof", proofs);
+    deed_command(deed, "vm.start", vm, host->host->agent, arguments);
+}
+
+/* A start goes where a copy may already be, or nowhere before the others are gone. */
+static void resolve_start(Stage *s, const Step *step, const EntityState *not_on, Deed *deed)
+{
+    EntityState *vm = deed->target, *host = NULL;
+    char *why = NULL;
+
+    if (vm->vm->copies->len == 1 && host_is_up(((const Copy *) vm->vm->copies->pdata[0])->host))
+        host = ((const Copy *) vm->vm->copies->pdata[0])->host;
+    if (!proof_allows(vm, host, &why)) {
+        wait_for(deed, WAIT_PROOF, why);
+        return;
+    }
+    if (host == NULL)
+        host = place_choose(s->engine, vm, not_on, &deed->considered, &why);
+    if (host == NULL)
+        wait_for(deed, WAIT_PLACE, why);
+    else
+        start_on(deed, vm, host, step);
+}
+
+/* Elsewhere: what still answers is stopped first; that it stopped is the proof. */
+static void resolve_relocate(Stage *s, const Step *step, Incident *incident, Deed *deed)
+{
+    EntityState *vm = deed->target, *from = vm->vm->host;
+
+    if (incident->moved_from == NULL && from != NULL)
+        incident->moved_from = g_strdup(from->path);
+    EntityState *not_on = incident->moved_from == NULL ? NULL : entity_find(s->engine, incident->moved_from);
+    for (guint i = 0; i < vm->vm->copies->len; i++) {
+        const Copy *copy = vm->vm->copies->pdata[i];
+
+        if (copy->host == not_on && host_is_up(copy->host)) {
+            g_autofree char *why = NULL;
+            EntityState *to = place_choose(s->engine, vm, not_on, &deed->considered, &why);
+
+            if (to == NULL) /* nothing is stopped before there is room for it elsewhere */
+                wait_for(deed, WAIT_PLACE, g_steal_pointer(&why));
+            else
+                deed_command(deed, "vm.stop", vm, copy->host->host->agent, name_argument(vm, step));
+            return;
+        }
+    }
+    resolve_start(s, step, not_on, deed);
+}
+
+static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
+{
+    EntityState *vm = deed->target, *from = vm->vm->host;
+    char *why = NULL;
+
+    if (from == NULL || !host_is_up(from)) {
+        cannot(deed, "only what runs on a host that is heard can migrate");
+        return;
+    }
+    EntityState *to = place_choose(s->engine, vm, from, &deed->considered, &why);
+    if (to == NULL) {
+        wait_for(deed, WAIT_PLACE, why);
+        return;
+    }
+    json_t *arguments = name_argument(vm, step);
+    json_object_set_new(arguments, "to", json_string(path_id(to)));
+    deed_command(deed, "vm.migrate", vm, from->host->agent, arguments);
+}
+
+static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *deed)
+{
+    EntityState *vm = deed->target;
+    const char *action = step->action;
+    bool moves = strcmp(action, "vm.migrate") == 0 || strcmp(action, "vm.relocate") == 0;
+
+    if (moves && paused_by_storage(vm)) {
+        cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
+    } else if (strcmp(action, "vm.start") == 0) {
+        resolve_start(s, step, NULL, deed);
+    } else if (strcmp(action, "vm.relocate") == 0) {
+        resolve_relocate(s, step, incident, deed);
+    } else if (strcmp(action, "vm.migrate") == 0) {
+        resolve_migrate(s, step, deed);
+    } else if (vm->vm->host == NULL || vm->vm->host->host->agent == NULL) {
+        cannot(deed, "no host agent knows %s", vm->path);
+    } else {
+        deed_command(deed, action, vm, vm->vm->host->host->agent, name_argument(vm, step));
+    }
+}
+
+/* Another host's agent does it: one that is heard, of another power feed when there is one. */
+static EntityState *fence_proxy(Engine *engine, const EntityState *host)
+{
+    const char *power = host_domain(engine, host, "power");
+    EntityState *any = NULL;
+
+    for (guint i = 0; i < engine->hosts->len; i++) {
+        EntityState *other = engine->hosts->pdata[i];
+        const char *its = host_domain(engine, other, "power");
+
+        if (other == host || !host_is_up(other) || other->host->agent == NULL)
+            continue;
+        if (power == NULL || its == NULL || strcmp(power, its) != 0)
+            return other;
+        any = any == NULL ? other : any;
+    }
+    return any;
+}
+
+static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
+{
+    EntityState *host = deed->target, *proxy;
+    HostState *h = host->host;
+
+    if (h->verdict == VERDICT_OFF) { /* already off is off */
+        deed->kind = DEED_DONE;
+        return;
+    }
+    if (h->verdict != VERDICT_DEAD && h->verdict != VERDICT_ISOLATED) {
+        cannot(deed, "%s is judged %s: only a dead or isolated host is fenced", host->path, verdict_name(h->verdict));
+        return;
+    }
+    if ((proxy = fence_proxy(engine, host)) == NULL) {
+        wait_for(deed, WAIT_PLACE, g_strdup("no other host is heard that could do it"));
+        return;
+    }
+    json_t *arguments = name_argument(host, step);
+    json_object_set_new(arguments, "method", json_string("off"));
+    deed_command(deed, "host.fence", host, proxy->host->agent, arguments);
+}
+
+void action_resolve(Stage *s, Incident *incident, const Step *step, Deed *ret)
+{
+    const char *kind = action_kind(step->action);
+
+    *ret = (Deed){ .target = action_target(s->engine, incident->entity, step->action) };
+    if (ret->target == NULL)
+        cannot(ret, "%s: nobody knows the %s of %s", step->action, kind, incident->entity->path);
+    else if (strcmp(kind, "service") == 0)
+        resolve_service(s->engine, step, ret);
+    else if (strcmp(kind, "vm") == 0)
+        resolve_vm(s, incident, step, ret);
+    else if (strcmp(step->action, "host.fence") == 0)
+        resolve_fence(s->engine, step, ret);
+    else
+        plan_resolve(s, incident, step, ret);
+}
+
+void action_sent(Stage *s, const Command *command)
+{
+    const char *host_id = json_string_or(command->arguments, strcmp(command->action, "vm.migrate") == 0 ? "to" : "host", NULL);
+    EntityState *vm = entity_find(s->engine, command->entity);
+
+    if (vm == NULL || vm->vm == NULL || host_id == NULL)
+        return;
+    g_autofree char *path = g_strdup_printf("host/%s", host_id);
+    EntityState *host = entity_find(s->engine, path);
+    if (host == NULL)
+        return;
+    Copy *copy = proof_copy_add(vm->vm, host, host->boot_id, vm->sequence);
+    g_free(copy->command);
+    copy->command = g_strdup(command->id);
+}
+
+static void start_answered(Stage *s, EntityState *vm, const Result *result)
+{
+    for (guint i = vm->vm->copies->len; i-- > 0;) {
+        Copy *copy = vm->vm->copies->pdata[i];
+
+        if (g_strcmp0(copy->command, result->command_id) != 0)
+            continue;
+        g_clear_pointer(&copy->command, g_free);
+        /* Refused: it did not run. Failed, timed out, interrupted: whether a copy came up is not known. */
+        if (result->state == RESULT_REFUSED)
+            proof_copy_gone(s, vm, copy->host, "the start was refused", NULL);
+    }
+}
+
+void action_answered(Stage *s, const Command *command, const Result *result)
+{
+    EntityState *target = command == NULL ? NULL : entity_find(s->engine, command->entity);
+    const char *state = json_string_or(result->values, "state", NULL);
+    bool done = result->state == RESULT_DONE;
+
+    for (guint i = 0; command == NULL && i < s->engine->vms->len; i++) /* nobody waits for it, yet a copy may hang on it */
+        start_answered(s, s->engine->vms->pdata[i], result);
+    if (target == NULL)
+        return;
+    if (strcmp(command->action, "vm.start") == 0 || strcmp(command->action, "vm.migrate") == 0) {
+        start_answered(s, target, result);
+    } else if (strcmp(command->action, "vm.stop") == 0 && done && g_strcmp0(state, "stopped") == 0) {
+        EntityState *host = host_by_agent(s->engine, command->agent);
+
+        if (host != NULL)
+            proof_copy_gone(s, target, host, "its host says that it stopped it", NULL);
+    } else if (strcmp(command->action, "host.fence") == 0 && done && g_strcmp0(state, "off") == 0) {
+        target->host->channel[CHANNEL_BMC] = (ChannelState){ SAYS_OFF, s->engine->now_us, target->host->channel[CHANNEL_BMC].sequence };
+        evidence_judge(s, target, NULL);
+    }
+}

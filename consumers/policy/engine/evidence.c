@@ -1,0 +1,287 @@
+/* From what each channel says of a host to a verdict.
+ *
+ * A session that ended says that we do not hear the host, and no more. Dead needs `need` channels that do not share a path, and none that
+ * shows life. Life on storage without life on the network is an isolated host; life its peers see is a partition between it and us.
+ * When many hosts fall silent at once the silence says something about us: sessions then count for nobody, and what remains must
+ * carry the verdict alone. That is how one host that is really dead is told from the forty that sit behind a switch. */
+#include "consumers/policy/engine/engine_private.h"
+
+
+#include <string.h>
+
+#define MANY_AT_LEAST 3 /* of two hosts one is half the site, and proves nothing about the observer */
+
+#define X(id, text) [CHANNEL_##id] = text,
+static const char *const channel_names[] = { CHANNELS(X) };
+#undef X
+
+static const struct {
+    const char *name, *state;
+} verdicts[] = {
+    [VERDICT_UNKNOWN] = { "unknown", "unknown" },
+    [VERDICT_ALIVE] = { "alive", "alive" },
+    [VERDICT_DEGRADED] = { "degraded", "degraded" },
+    [VERDICT_ISOLATED] = { "isolated", "isolated" },
+    [VERDICT_PARTITIONED] = { "partitioned", "partitioned" },
+    [VERDICT_DEAD] = { "dead", "dead" },
+    [VERDICT_OFF] = { "off", "off" },
+    [VERDICT_OBSERVER_FAULT] = { "observer-fault", "unknown" },
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(verdicts) == VERDICT_N);
+
+static const char *const says_names[] = {
+    [SAYS_NOTHING] = "nothing", [SAYS_ALIVE] = "alive", [SAYS_LATE] = "late", [SAYS_GONE] = "gone", [SAYS_OFF] = "off",
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(says_names) == SAYS_N);
+
+const char *verdict_name(Verdict verdict)
+{
+    return verdicts[verdict].name;
+}
+
+const char *channel_name(Channel channel)
+{
+    return channel_names[channel];
+}
+
+bool channel_parse(const char *text, Channel *ret)
+{
+    for (Channel c = 0; text != NULL && c < CHANNEL_N; c++)
+        if (strcmp(channel_names[c], text) == 0) {
+            *ret = c;
+            return true;
+        }
+    return false;
+}
+
+/* The session lives as long as the connection. A sign of life is worth something only while it is fresh; that there is none lasts
+ * until the host is heard again, if it was said about this silence and not about an earlier one. */
+static Says says_now(const Engine *engine, const HostState *host, Channel c)
+{
+    const ChannelState *channel = &host->channel[c], *session = &host->channel[CHANNEL_SESSION];
+    bool lasts = channel->says != SAYS_ALIVE && session->says == SAYS_GONE;
+    int64_t since_us = lasts ? session->at_us : engine->now_us;
+    bool stale = c != CHANNEL_SESSION && since_us - channel->at_us > engine->policy->evidence.stale_us;
+
+    return stale ? SAYS_NOTHING : channel->says;
+}
+
+json_t *evidence_to_json(const Engine *engine, const EntityState *host)
+{
+    json_t *json = json_object();
+
+    for (Channel c = 0; c < CHANNEL_N; c++)
+        if (host->host->channel[c].says != SAYS_NOTHING) {
+            bool stale = says_now(engine, host->host, c) != host->host->channel[c].says;
+            g_autofree char *text = g_strdup_printf("%s%s", says_names[host->host->channel[c].says], stale ? " (stale)" : "");
+
+            json_object_set_new(json, channel_names[c], json_string(text));
+        }
+    return json;
+}
+
+static bool session_is_gone(const EntityState *host)
+{
+    return host->host->channel[CHANNEL_SESSION].says == SAYS_GONE;
+}
+
+/* Many sessions ended at once; it lasts until most are back. */
+static bool observer_is_ill(const Engine *engine)
+{
+    const EvidencePolicy *policy = &engine->policy->evidence;
+    unsigned gone = 0, recent = 0;
+
+    for (guint i = 0; i < engine->hosts->len; i++) {
+        const EntityState *host = engine->hosts->pdata[i];
+
+        if (!session_is_gone(host) || host->host->verdict == VERDICT_OFF)
+            continue;
+        gone++;
+        recent += engine->now_us - host->host->channel[CHANNEL_SESSION].at_us <= policy->observer_within_us;
+    }
+    unsigned counted = engine->hosts_fault ? gone : recent;
+    return counted >= MANY_AT_LEAST && counted * 100 > policy->observer_percent * engine->hosts->len;
+}
+
+typedef struct Tally {
+    bool life_network, life_storage;
+    unsigned gone, gone_independent; /* groups of channels that share no path */
+} Tally;
+
+static Tally tally(const Engine *engine, const HostState *host)
+{
+    Says peer = says_now(engine, host, CHANNEL_PEER), ping = says_now(engine, host, CHANNEL_PING);
+    Says storage = says_now(engine, host, CHANNEL_STORAGE), bmc = says_now(engine, host, CHANNEL_BMC);
+    Tally t = { .life_network = peer == SAYS_ALIVE || ping == SAYS_ALIVE, .life_storage = storage == SAYS_ALIVE };
+
+    t.gone_independent = (peer == SAYS_GONE || ping == SAYS_GONE) + (storage == SAYS_GONE) + (bmc == SAYS_OFF);
+    t.gone = t.gone_independent + (host->channel[CHANNEL_SESSION].says == SAYS_GONE);
+    return t;
+}
+
+static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_independent)
+{
+    const HostState *host = entity->host;
+    Says session = says_now(engine, host, CHANNEL_SESSION);
+    const Tally t = tally(engine, host);
+    unsigned need = MAX(1u, engine->policy->evidence.need);
+
+    *ret_independent = t.gone_independent >= need;
+    bool off = says_now(engine, host, CHANNEL_BMC) == SAYS_OFF;
+
+    if (session == SAYS_ALIVE)
+        return t.gone_independent > 0 ? VERDICT_DEGRADED : VERDICT_ALIVE;
+    if (session == SAYS_LATE)
+        return VERDICT_DEGRADED;
+    if (off) /* of this life: being heard again clears it */
+        return VERDICT_OFF;
+    if (session == SAYS_NOTHING)
+        return VERDICT_UNKNOWN;
+    if (t.life_network)
+        return VERDICT_PARTITIONED;
+    if (t.life_storage)
+        return VERDICT_ISOLATED;
+    if (engine->hosts_fault)
+        return t.gone_independent >= need ? VERDICT_DEAD : VERDICT_OBSERVER_FAULT;
+    return t.gone >= need && t.gone_independent > 0 ? VERDICT_DEAD : VERDICT_UNKNOWN;
+}
+
+static void stale_due(const Engine *engine, HostState *host)
+{
+    host->due_us = NEVER_US;
+    if (host->channel[CHANNEL_SESSION].says != SAYS_GONE)
+        return;
+    for (Channel c = CHANNEL_SESSION + 1; c < CHANNEL_N; c++) {
+        int64_t stale_us = host->channel[c].at_us + engine->policy->evidence.stale_us + 1;
+
+        if (host->channel[c].says == SAYS_ALIVE && stale_us > engine->now_us)
+            host->due_us = MIN(host->due_us, stale_us);
+    }
+}
+
+/* VMs of a host that is dead or off are lost until something else is said of them. */
+static void vms_lost(Stage *s, EntityState *host, const Event *event)
+{
+    for (guint i = 0; i < s->engine->vms->len; i++) {
+        EntityState *vm = s->engine->vms->pdata[i];
+
+        if (vm->vm->host == host && g_strcmp0(vm->state, "stopped") != 0 && g_strcmp0(vm->state, "lost") != 0) {
+            json_t *data = json_pack("{s:s, s:s, s:s}", "host", host->path + strlen("host/"), "verdict", verdict_name(host->host->verdict),
+                                     "intent", intent_is_wanted(vm->intent) && strcmp(vm->state, "stopping") == 0 ? vm->intent : "none");
+
+            g_free(vm->vm->before_lost);
+            vm->vm->before_lost = g_strdup(vm->state);
+            event_derive(s, vm, "vm.lost", event, data);
+        }
+    }
+}
+
+/* The host is heard again in the same life: what may still run there is what it was. */
+static void vms_found(Stage *s, EntityState *host, const Event *event)
+{
+    for (guint i = 0; i < s->engine->vms->len; i++) {
+        EntityState *vm = s->engine->vms->pdata[i];
+
+        if (vm->vm->host == host && strcmp(vm->state, "lost") == 0 && proof_copy(vm->vm, host) != NULL && vm->vm->before_lost != NULL) {
+            g_autofree char *kind = g_strdup_printf("vm.%s", vm->vm->before_lost);
+
+            event_derive(s, vm, kind, event, json_pack("{s:s, s:s}", "reason", "its host is heard again", "intent", vm->intent == NULL ? "none" : vm->intent));
+        }
+    }
+}
+
+static void judge_one(Stage *s, EntityState *entity, const Event *event)
+{
+    HostState *host = entity->host;
+    bool independent;
+    Verdict verdict = judge(s->engine, entity, &independent);
+
+    stale_due(s->engine, host);
+    host->independent = independent || verdict == VERDICT_OFF;
+    if (verdict == host->verdict)
+        return;
+    Verdict before = host->verdict;
+    host->verdict = verdict;
+    s->look_again = true;
+    put_record(s, "verdict", entity->incident, entity->path,
+               json_pack("{s:s, s:s, s:o, s:b}", "verdict", verdict_name(verdict), "before", verdict_name(before), "channels",
+                         evidence_to_json(s->engine, entity), "observer_ill", s->engine->hosts_fault),
+               "%s is judged %s", entity->path, verdict_name(verdict));
+    if (verdict == VERDICT_OFF)
+        proof_host_gone(s, entity, NULL, "its host is off", event == NULL ? NULL : event_fields(event)->id);
+    g_autofree char *kind = g_strdup_printf("host.%s", verdicts[verdict].state);
+    event_derive(s, entity, kind, event, json_pack("{s:s, s:s}", "verdict", verdict_name(verdict), "before", verdict_name(before)));
+    if (verdict == VERDICT_DEAD || verdict == VERDICT_OFF)
+        vms_lost(s, entity, event);
+    else if (before == VERDICT_DEAD && host_is_up(entity))
+        vms_found(s, entity, event);
+}
+
+static void judge_all(Stage *s, const Event *event)
+{
+    for (guint i = 0; i < s->engine->hosts->len; i++)
+        judge_one(s, s->engine->hosts->pdata[i], event);
+}
+
+void evidence_judge(Stage *s, EntityState *host, const Event *event)
+{
+    Engine *engine = s->engine;
+    bool ill = observer_is_ill(engine);
+
+    if (ill == engine->hosts_fault) {
+        judge_one(s, host, event);
+        return;
+    }
+    engine->hosts_fault = ill;
+    put_record(s, ill ? "hosts.fault" : "hosts.well", NULL, NULL, NULL,
+               ill ? "many hosts fell silent at once: their silence says nothing of them, the fault is between them and us"
+                   : "most hosts are heard again");
+    put_notice(s, "observer", "log", NULL, ill ? "many hosts fell silent at once: only what other channels say counts"
+                                               : "most hosts are heard again");
+    judge_all(s, event);
+}
+
+int64_t evidence_due_us(const Engine *engine)
+{
+    int64_t due_us = NEVER_US;
+
+    for (guint i = 0; i < engine->hosts->len; i++)
+        due_us = MIN(due_us, ((const EntityState *) engine->hosts->pdata[i])->host->due_us);
+    return due_us;
+}
+
+void evidence_due(Stage *s)
+{
+    for (guint i = 0; i < s->engine->hosts->len; i++) {
+        EntityState *host = s->engine->hosts->pdata[i];
+
+        if (host->host->due_us <= s->engine->now_us)
+            judge_one(s, host, NULL);
+    }
+}
+
+bool evidence_is_independent(Engine *engine, const EntityState *entity)
+{
+    const EntityState *host = host_of(engine, entity);
+
+    return host != NULL && host->host->independent && (host->host->verdict == VERDICT_DEAD || host->host->verdict == VERDICT_OFF);
+}
+
+/* An agent that is silent in a guest whose vCPUs work is a lost agent, not a hung guest. */
+void evidence_judge_vm(Stage *s, EntityState *entity, const Event *event)
+{
+    const VmState *vm = entity->vm;
+    bool silent = vm->agent.says == SAYS_GONE || vm->qga.says == SAYS_GONE;
+    bool sign = vm->agent.says == SAYS_ALIVE || vm->qga.says == SAYS_ALIVE;
+    bool fresh = s->engine->now_us - vm->progress.at_us <= s->engine->policy->evidence.stale_us;
+
+    bool works = sign || vm->progress.says == SAYS_ALIVE;
+
+    if (strcmp(entity->state, "hung") == 0 && works) {
+        event_derive(s, entity, "vm.running", event, json_pack("{s:s, s:s}", "intent", "none", "reason", "it gives signs again"));
+        return;
+    }
+    if (strcmp(entity->state, "running") != 0 || !silent || works || vm->progress.says != SAYS_GONE || !fresh)
+        return;
+    event_derive(s, entity, "vm.hung", event, json_pack("{s:s, s:s}", "intent", "none", "reason", "neither its agent nor its vCPUs give a sign"));
+}
