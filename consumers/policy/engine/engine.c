@@ -378,7 +378,7 @@ static void step_acting(Stage *s, uint64_t epoch)
             if (flight->answered)
                 continue;
             flight->command->epoch = epoch;
-            put_command(s, incident, flight->command, true, NULL);
+            put_command_again(s, incident, flight->command);
         }
     }
     decide_all_waiting(s, false, NULL);

@@ -4,10 +4,11 @@
  * all incidents of the entity (so a service that heals and dies again climbs too); then the next step; after the last a human is
  * told, by a notice, and nothing more is tried. An unanswered command is a failed attempt, for a dead agent never reports.
  *
- * Reasons to wait come before acting and cost no attempt: not the acting engine, start-up guard, ill observer, paused, the agent
- * gone, the state unknown. The last two are capped by the policy's hold_max, after which a human is told. */
+ * Reasons to wait (gate.h) come before acting and cost no attempt. Those that nobody ends on purpose are capped by the policy's
+ * hold_max, after which a human is told. */
 #include "consumers/policy/engine/engine_private.h"
 
+#include "consumers/policy/engine/gate.h"
 #include "consumers/policy/engine/id.h"
 #include "lib/base/json.h"
 #include "lib/model/entity.h"
@@ -115,61 +116,28 @@ static int64_t backoff_us(const Step *step, unsigned made)
     return made == 0 ? 0 : (int64_t) MIN(delay_us, (double) step->backoff_max_us);
 }
 
-static bool agent_is_gone(Engine *engine, const char *name)
+/* @text: what keeps it waiting, where the reason alone does not tell. */
+static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
 {
-    if (name == NULL)
-        return false;
-    g_autofree char *path = g_strdup_printf("agent/%s", name);
-    const EntityState *agent = entity_find(engine, path);
+    Incident *incident = ask->incident;
+    const char *action = ask->step->action, *text = answer->named ? answer->text : NULL;
 
-    return agent != NULL && (strcmp(agent->state, "lost") == 0 || strcmp(agent->state, "closed") == 0);
-}
-
-static IncidentWait reason_to_wait(Engine *engine, const Incident *incident, const Rule *rule, const Deed *deed)
-{
-    const Command *first = deed->kind == DEED_COMMANDS ? deed->commands->pdata[0] : NULL;
-
-    if (rule->observe_only)
-        return WAIT_OBSERVE_ONLY;
-    if (engine->paused)
-        return WAIT_PAUSED;
-    if (engine->observer_fault && !evidence_is_independent(engine, incident->entity))
-        return WAIT_OBSERVER;
-    if (engine->epoch == 0)
-        return WAIT_NOT_ACTING;
-    if (engine->now_us < engine->guard_until_us)
-        return WAIT_GUARD;
-    if (strcmp(incident->entity->state, "unknown") == 0)
-        return WAIT_UNKNOWN;
-    return first != NULL && agent_is_gone(engine, first->agent) ? WAIT_AGENT : WAIT_NONE;
-}
-
-/* Waits that nobody ends on purpose. */
-static bool wait_is_capped(IncidentWait wait)
-{
-    return wait == WAIT_AGENT || wait == WAIT_UNKNOWN || wait == WAIT_PROOF || wait == WAIT_PLACE;
-}
-
-/* @detail may be NULL. */
-static void wait_for(Stage *s, Incident *incident, IncidentWait wait, int64_t due_us, const Step *step, const char *detail)
-{
-    bool capped = wait_is_capped(wait);
-
-    if (!capped)
+    if (!answer->capped)
         incident->wait_since_us = 0;
     else if (incident->wait_since_us == 0)
         incident->wait_since_us = s->engine->now_us;
-    incident->due_us = capped ? incident->wait_since_us + s->engine->policy->hold_max_us : due_us;
-    if (incident->wait == wait)
+    incident->due_us = answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : answer->until_us;
+    if (incident->wait == answer->wait)
         return;
-    incident->wait = wait;
+    incident->wait = answer->wait;
     put_record(s, "incident.waits", incident, NULL,
-               json_pack("{s:s, s:I, s:s*}", "would", step->action, "until_us", (json_int_t) incident->due_us, "detail", detail),
-               "%s waits for %s%s%s", step->action, incident_wait_text(wait), detail == NULL ? "" : ": ", detail == NULL ? "" : detail);
+               json_pack("{s:s, s:I, s:s*, s:o}", "would", action, "until_us", (json_int_t) incident->due_us, "detail", answer->text,
+                         "gates", gates_to_json(ask)),
+               "%s waits for %s%s%s", action, incident_wait_text(answer->wait), text == NULL ? "" : ": ", text == NULL ? "" : text);
 }
 
 /* The commands of an attempt, or the next ones of an attempt that goes on. */
-static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed)
+static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed, json_t *gates)
 {
     Engine *engine = s->engine;
 
@@ -199,49 +167,43 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
         engine->count.commands++;
         if (incident->state != INCIDENT_ACTING)
             incident_move(incident, INCIDENT_ACTING);
-        put_command(s, incident, command, false, deed->considered);
+        put_command(s, incident, command, deed->considered, gates);
         action_sent(s, command);
     }
     g_ptr_array_set_size(deed->commands, 0);
 }
 
-static bool waited_too_long(const Engine *engine, const Incident *incident, IncidentWait wait)
+static bool waited_too_long(const Engine *engine, const Incident *incident, const GateAnswer *answer)
 {
-    return wait_is_capped(wait) && incident->wait_since_us != 0 && engine->now_us >= incident->wait_since_us + engine->policy->hold_max_us;
-}
-
-static void step_wait(Stage *s, Incident *incident, const Rule *rule, const Step *step, IncidentWait wait, int64_t due_us, const char *detail)
-{
-    if (waited_too_long(s->engine, incident, wait)) {
-        g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(wait));
-
-        needs_human(s, incident, last_target(rule), why);
-    } else {
-        wait_for(s, incident, wait, due_us, step, detail);
-    }
+    return answer->capped && incident->wait_since_us != 0 && engine->now_us >= incident->wait_since_us + engine->policy->hold_max_us;
 }
 
 /* The step may act now, or says why not. */
 static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step *step, Window *window, unsigned made)
 {
-    Engine *engine = s->engine;
-    int64_t due_us = incident->goes_on ? 0 : window->ended_us + backoff_us(step, made);
     g_auto(Deed) deed = { 0 };
+    g_auto(GateAnswer) answer = { 0 };
+    const GateAsk ask = { .stage = s, .incident = incident, .rule = rule, .step = step, .deed = &deed,
+                          .backoff_until_us = window->ended_us + backoff_us(step, made) };
 
     action_resolve(s, incident, step, &deed);
-    IncidentWait wait = reason_to_wait(engine, incident, rule, &deed);
     if (deed.kind == DEED_CANNOT) {
         ladder_skip_step(s, incident, deed.why);
-    } else if (wait != WAIT_NONE) {
-        step_wait(s, incident, rule, step, wait, wait == WAIT_GUARD ? engine->guard_until_us : NEVER_US, NULL);
-    } else if (engine->now_us < due_us) {
-        wait_for(s, incident, WAIT_BACKOFF, due_us, step, NULL);
-    } else if (deed.kind == DEED_WAIT) {
-        step_wait(s, incident, rule, step, deed.wait, NEVER_US, deed.why);
-    } else if (deed.kind == DEED_DONE) {
+        return;
+    }
+    gates_ask(&ask, &answer);
+    if (answer.wait == WAIT_NONE && deed.kind == DEED_DONE) {
         ladder_verify(s, incident);
+    } else if (answer.wait == WAIT_NONE) {
+        g_autoptr(json_t) gates = gates_to_json(&ask);
+
+        deed_issue(s, incident, step, window, &deed, gates);
+    } else if (waited_too_long(s->engine, incident, &answer)) {
+        g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(answer.wait));
+
+        needs_human(s, incident, last_target(rule), why);
     } else {
-        deed_issue(s, incident, step, window, &deed);
+        wait_for(s, &ask, &answer);
     }
 }
 

@@ -70,17 +70,26 @@ static Command *command_copy(const Command *command)
     return command_from_json(json, NULL);
 }
 
-void put_command(Stage *s, const Incident *incident, const Command *command, bool again, json_t *considered)
+static void put_command_record(Stage *s, const Incident *incident, const Command *command, const char *record, json_t *data)
 {
-    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:b}", "record", again ? "command.again" : "command", "command",
-                             command_to_json(command), "step", (int) incident->step + 1, "attempt", (int) incident->attempts,
-                             "again", again);
+    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:b}", "record", record, "command", command_to_json(command), "step",
+                             (int) incident->step + 1, "attempt", (int) incident->attempts, "again", data == NULL);
 
     set_incident(json, incident);
-    if (considered != NULL)
-        json_object_set(json, "considered", considered);
+    if (data != NULL)
+        json_object_set_new(json, "data", data);
     EngineOutput *output = put(s, OUTPUT_COMMAND, json);
     output->command = command_copy(command);
+}
+
+void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates)
+{
+    put_command_record(s, incident, command, "command", json_pack("{s:O, s:O*}", "gates", gates, "considered", considered));
+}
+
+void put_command_again(Stage *s, const Incident *incident, const Command *command)
+{
+    put_command_record(s, incident, command, "command.again", NULL);
 }
 
 int64_t engine_due_us(const Engine *engine)
