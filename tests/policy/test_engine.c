@@ -1,7 +1,7 @@
 /* Properties of the engine over random histories, and how fast it replays. */
 #include "consumers/policy/engine/id.h"
 #include "consumers/policy/input.h"
-#include "tests/policy/play.h"
+#include "consumers/policy/play.h"
 
 #include <string.h>
 
