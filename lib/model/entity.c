@@ -46,6 +46,17 @@ Entity *entity_parse(const char *path, GError **error)
     return entity;
 }
 
+bool entity_is_path(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    EntityKind kind;
+
+    if (slash == NULL || slash[1] == '\0' || !kind_parse(path, (size_t) (slash - path), &kind))
+        return false;
+    const char *name = kind == ENTITY_SERVICE ? strchr(slash + 1, '/') : NULL;
+    return kind != ENTITY_SERVICE || (name != NULL && name != slash + 1 && name[1] != '\0');
+}
+
 char *entity_path(EntityKind kind, const char *id, const char *name)
 {
     return name == NULL ? g_strdup_printf("%s/%s", entity_kinds[kind], id) : g_strdup_printf("%s/%s/%s", entity_kinds[kind], id, name);

@@ -18,6 +18,7 @@ typedef enum { ENTITY_ERROR_MALFORMED } EntityError;
 
 /* "service/VM/NAME": NAME may hold slashes. NULL: error names what is wrong. */
 Entity *entity_parse(const char *path, GError **error);
+bool entity_is_path(const char *path); /* whether entity_parse would take it; allocates nothing */
 char *entity_path(EntityKind kind, const char *id, const char *name); /* caller frees */
 void entity_free(Entity *entity);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Entity, entity_free)

@@ -2,6 +2,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
+#include "lib/base/pack.h"
 #include "lib/base/uuid.h"
 #include "lib/model/entity.h"
 
@@ -11,29 +12,62 @@ G_DEFINE_QUARK(mend-event-error-quark, event_error)
 
 #define TIME_END_US (INT64_C(253402300800) * US_PER_S) /* the year 10000, which no timestamp can say */
 
+/* What it needs is in one allocation: the struct, then @block, which the strings point into. A packed event keeps its block whole, so that
+ * its data can be found there, or built from there by the first who asks; two who ask at once build it twice and keep one. */
 struct Event {
-    EventFields fields; /* its strings are owned, data is NULL */
-    json_t *data;
+    EventFields fields; /* its data is NULL */
     int refs;           /* atomic */
+    uint32_t size;      /* of @block */
+    uint32_t data_at;   /* in @block; 0: not packed */
+    json_t *data;       /* atomic; NULL: not built yet */
+    char block[];
 };
 
-/* What a peer sent may end up in here: never let it break a later encoding. */
-static char *text_copy(const char *text)
+static Event *event_alloc(size_t size)
 {
-    return text == NULL ? NULL : g_utf8_make_valid(text, -1);
+    Event *event = g_malloc(sizeof *event + size);
+
+    memset(event, 0, sizeof *event);
+    event->refs = 1;
+    event->size = (uint32_t) size;
+    return event;
+}
+
+/* What a peer sent may end up in here: never let it break a later encoding. */
+static const char *text_valid(const char *text, char **ret_made)
+{
+    if (text == NULL || g_utf8_validate(text, -1, NULL))
+        return text;
+    return *ret_made = g_utf8_make_valid(text, -1);
 }
 
 Event *event_new(const EventFields *fields)
 {
-    Event *event = g_new0(Event, 1);
+    g_autofree char *id = fields->id == NULL ? uuid_new() : NULL;
+    const char *texts[] = { id == NULL ? fields->id : id, fields->kind, fields->source, fields->entity, fields->boot_id };
+    char *made[G_N_ELEMENTS(texts)] = { NULL };
+    size_t size = 0;
 
-    event->refs = 1;
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        texts[i] = text_valid(texts[i], &made[i]);
+        size += texts[i] == NULL ? 0 : strlen(texts[i]) + 1;
+    }
+    Event *event = event_alloc(size);
+    char *at = event->block;
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        size_t length = texts[i] == NULL ? 0 : strlen(texts[i]) + 1;
+
+        if (length > 0)
+            texts[i] = memcpy(at, texts[i], length);
+        at += length;
+        g_free(made[i]);
+    }
     event->fields = *fields;
-    event->fields.id = fields->id == NULL ? uuid_new() : text_copy(fields->id);
-    event->fields.kind = text_copy(fields->kind);
-    event->fields.source = text_copy(fields->source);
-    event->fields.entity = text_copy(fields->entity);
-    event->fields.boot_id = text_copy(fields->boot_id);
+    event->fields.id = texts[0];
+    event->fields.kind = texts[1];
+    event->fields.source = texts[2];
+    event->fields.entity = texts[3];
+    event->fields.boot_id = texts[4];
     event->fields.data = NULL;
     event->data = fields->data == NULL ? json_object() : json_incref(fields->data);
     return event;
@@ -49,11 +83,6 @@ void event_unref(Event *event)
 {
     if (event == NULL || !g_atomic_int_dec_and_test(&event->refs))
         return;
-    g_free((char *) event->fields.id);
-    g_free((char *) event->fields.kind);
-    g_free((char *) event->fields.source);
-    g_free((char *) event->fields.entity);
-    g_free((char *) event->fields.boot_id);
     json_decref(event->data);
     g_free(event);
 }
@@ -63,14 +92,37 @@ const EventFields *event_fields(const Event *event)
     return &event->fields;
 }
 
+/* At the packed data. */
+static Unpacker unpacker_at_data(const Event *event)
+{
+    Unpacker unpacker;
+
+    unpack_begin(&unpacker, event->block, event->size);
+    unpacker.at += event->data_at;
+    return unpacker;
+}
+
 json_t *event_data(const Event *event)
 {
-    return event->data;
+    json_t **slot = (json_t **) &event->data, *data = g_atomic_pointer_get(slot);
+
+    if (data != NULL)
+        return data;
+    Unpacker unpacker = unpacker_at_data(event);
+    data = unpack_value(&unpacker);
+    g_assert(data != NULL); /* it was looked through when the event was unpacked */
+    if (g_atomic_pointer_compare_and_exchange(slot, NULL, data))
+        return data;
+    json_decref(data);
+    return g_atomic_pointer_get(slot);
 }
 
 const char *event_data_string(const Event *event, const char *key)
 {
-    return json_string_or(event->data, key, NULL);
+    if (event->data_at == 0)
+        return json_string_or(event->data, key, NULL);
+    Unpacker unpacker = unpacker_at_data(event);
+    return unpack_find_text(&unpacker, key);
 }
 
 char *event_subject(const Event *event)
@@ -96,7 +148,7 @@ json_t *event_to_json(const Event *event)
     g_autofree char *sequence = g_strdup_printf("%" G_GUINT64_FORMAT, f->sequence);
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:f, s:O}", "specversion", "1.0", "id", f->id, "type", type,
                              "source", f->source, "subject", f->entity, "time", time, "datacontenttype", "application/json",
-                             "sequence", sequence, "severity", f->severity, "confidence", f->confidence, "data", event->data);
+                             "sequence", sequence, "severity", f->severity, "confidence", f->confidence, "data", event_data(event));
 
     g_assert(json != NULL); /* strings were UTF-8 when the event was made */
     if (f->boot_id != NULL)
@@ -140,4 +192,69 @@ Event *event_from_json(const json_t *json, GError **error)
     f.sequence = g_ascii_strtoull(json_string_or(json, "sequence", "0"), NULL, 10);
     f.confidence = json_is_number(confidence) ? json_number_value(confidence) : 1.0;
     return event_new(&f);
+}
+
+#define FORM 1
+
+void event_pack(const Event *event, GByteArray *to)
+{
+    const EventFields *f = &event->fields;
+    const guint8 form = FORM, sure = f->confidence == 1.0;
+    Packer packer;
+
+    pack_begin(&packer, to);
+    g_byte_array_append(to, &form, 1);
+    pack_text(&packer, f->id);
+    pack_text(&packer, f->kind);
+    pack_text(&packer, f->source);
+    pack_text(&packer, f->entity);
+    pack_text(&packer, f->boot_id);
+    pack_signed(&packer, f->time_us);
+    pack_number(&packer, f->sequence);
+    pack_signed(&packer, f->severity);
+    g_byte_array_append(to, &sure, 1);
+    if (!sure)
+        pack_real(&packer, f->confidence);
+    pack_value(&packer, event_data(event));
+}
+
+/* False: it is no event, though it may be packed well. */
+static bool fields_are_fine(const EventFields *f, const Unpacker *at_data)
+{
+    return f->id != NULL && f->kind != NULL && f->source != NULL && f->entity != NULL && entity_is_path(f->entity) && f->time_us >= 0 &&
+           f->time_us < TIME_END_US && f->confidence - f->confidence == 0 && unpack_is_object(at_data);
+}
+
+Event *event_unpack(const void *block, size_t size, GError **error)
+{
+    Unpacker u;
+
+    if (size < 2 || size > UINT32_MAX || *(const guint8 *) block != FORM) {
+        g_set_error(error, EVENT_ERROR, EVENT_ERROR_MALFORMED, "a packed event of form 1 is wanted");
+        return NULL;
+    }
+    g_autoptr(Event) event = event_alloc(size);
+    EventFields *f = &event->fields;
+    memcpy(event->block, block, size);
+    unpack_begin(&u, event->block, size);
+    u.at++;
+    f->id = unpack_text(&u, NULL);
+    f->kind = unpack_text(&u, NULL);
+    f->source = unpack_text(&u, NULL);
+    f->entity = unpack_text(&u, NULL);
+    f->boot_id = unpack_text(&u, NULL);
+    f->time_us = unpack_signed(&u);
+    f->sequence = unpack_number(&u);
+    f->severity = (int) unpack_signed(&u);
+    f->confidence = unpack_number(&u) == 1 ? 1.0 : unpack_real(&u);
+    event->data_at = (uint32_t) (u.at - u.begin);
+    bool fine = fields_are_fine(f, &u);
+    unpack_skip(&u);
+    if (unpack_failed(&u, "a packed event", error))
+        return NULL;
+    if (!fine) {
+        g_set_error(error, EVENT_ERROR, EVENT_ERROR_MALFORMED, "a packed event lacks what an event has");
+        return NULL;
+    }
+    return g_steal_pointer(&event);
 }

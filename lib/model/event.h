@@ -62,8 +62,16 @@ const char *event_data_string(const Event *event, const char *key);
 /* AMQP subject: KIND.STATE.WORDS, words of the entity escaped; "service.failed.<vm>.<name>". Caller frees. */
 char *event_subject(const Event *event);
 
-/* CloudEvents JSON (structured mode), also the journal's form. (transfer full) */
+/* CloudEvents JSON (structured mode), for programs and people. (transfer full) */
 json_t *event_to_json(const Event *event);
 Event *event_from_json(const json_t *json, GError **error);
+
+/* Packed (lib/base/pack.h), the journal's form, one block:
+ *   byte 1 (this form's number), texts id kind source entity boot_id, signed time_us, number sequence, signed severity,
+ *   byte 1: confidence is 1, byte 0: a real follows; value data (an object)
+ * The same event packs to the same bytes. */
+void event_pack(const Event *event, GByteArray *to);
+/* One allocation: strings stay where they were packed, data is built when it is asked for. PACK_ERROR, EVENT_ERROR. (transfer full) */
+Event *event_unpack(const void *block, size_t size, GError **error);
 
 #endif

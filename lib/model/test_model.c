@@ -65,6 +65,45 @@ static void test_an_event_goes_through_json_unchanged(void)
     g_assert_cmpstr(subject, ==, "service.failed.vm1.ng%2Einx");
 }
 
+static void test_an_event_goes_packed_unchanged(void)
+{
+    g_autoptr(Event) event = sample();
+    g_autoptr(GByteArray) block = g_byte_array_new(), block_again = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+
+    event_pack(event, block);
+    g_autoptr(Event) again = event_unpack(block->data, block->len, &error);
+    g_assert_no_error(error);
+    g_assert_cmpstr(event_data_string(again, "intent"), ==, "none"); /* before the object is built, and after */
+    g_assert_null(event_data_string(again, "rc"));                   /* no text */
+    g_autoptr(json_t) json = event_to_json(event), json_again = event_to_json(again);
+    g_assert_true(json_equal(json, json_again));
+    g_assert_cmpstr(event_data_string(again, "intent"), ==, "none");
+    event_pack(again, block_again);
+    g_assert_cmpmem(block->data, block->len, block_again->data, block_again->len);
+}
+
+static void test_a_damaged_packed_event_is_refused_or_harmless(void)
+{
+    g_autoptr(Event) event = sample();
+    g_autoptr(GByteArray) block = g_byte_array_new();
+
+    event_pack(event, block);
+    for (guint at = 0; at < block->len; at++)
+        for (int byte = 0; byte < 256; byte += at == 0 ? 1 : 7) {
+            g_autofree guint8 *changed = g_memdup2(block->data, block->len);
+            g_autoptr(GError) error = NULL;
+
+            changed[at] = (guint8) byte;
+            g_autoptr(Event) again = event_unpack(changed, block->len, &error);
+            g_assert_true((again == NULL) == (error != NULL));
+            if (again != NULL)
+                json_decref(event_to_json(again));
+            g_autofree guint8 *cut = g_memdup2(block->data, at);
+            g_assert_null(event_unpack(cut, at, NULL));
+        }
+}
+
 static void test_a_broken_event_is_refused_with_the_reason(void)
 {
     static const struct {
@@ -118,6 +157,8 @@ int main(int argc, char **argv)
     g_test_add_func("/model/entity/what names none is refused", test_what_names_no_entity_is_refused);
     g_test_add_func("/model/entity/subject words keep wildcards apart", test_subject_words_keep_wildcards_apart);
     g_test_add_func("/model/event/through JSON unchanged", test_an_event_goes_through_json_unchanged);
+    g_test_add_func("/model/event/packed unchanged", test_an_event_goes_packed_unchanged);
+    g_test_add_func("/model/event/packed and damaged", test_a_damaged_packed_event_is_refused_or_harmless);
     g_test_add_func("/model/event/broken is refused with the reason", test_a_broken_event_is_refused_with_the_reason);
     g_test_add_func("/model/command/commands and results through JSON", test_commands_and_results_go_through_json);
     return g_test_run();
