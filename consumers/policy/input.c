@@ -2,6 +2,7 @@
 
 #include "consumers/policy/language/policy_file.h"
 #include "lib/base/json.h"
+#include "lib/base/pack.h"
 
 #include <string.h>
 
@@ -102,4 +103,85 @@ void input_clear(EngineInput *input)
 const char *input_entity(const EngineInput *input)
 {
     return input->event != NULL ? event_fields(input->event)->entity : input->target;
+}
+
+#define FORM 1
+#define HEAD_BYTES 2
+
+void input_pack(const EngineInput *input, GByteArray *to)
+{
+    bool event = input->kind == INPUT_EVENT, entity = input->kind == INPUT_ENTITY, timer = input->kind == INPUT_TIMER;
+    const guint8 head[HEAD_BYTES] = { FORM, event ? 'E' : entity ? 'N' : timer ? 'T' : 'J' };
+
+    g_byte_array_append(to, head, sizeof head);
+    if (event || entity) {
+        event_pack(input->event, to);
+    } else if (!timer) {
+        g_autoptr(json_t) json = input_to_json(input);
+        Packer packer;
+
+        pack_begin(&packer, to);
+        pack_value(&packer, json);
+    }
+}
+
+static json_t *unpack_other(const guint8 *block, size_t size, GError **error)
+{
+    Unpacker unpacker;
+
+    unpack_begin(&unpacker, block + HEAD_BYTES, size - HEAD_BYTES);
+    g_autoptr(json_t) json = unpack_value(&unpacker);
+    return unpack_failed(&unpacker, "a packed input", error) ? NULL : g_steal_pointer(&json);
+}
+
+/* The letter; '{': JSON text; 0: error. */
+static char letter_of(const guint8 *block, size_t size, GError **error)
+{
+    if (size > 0 && block[0] == '{')
+        return '{';
+    bool fine = size >= HEAD_BYTES && block[0] == FORM && strchr("ENTJ", block[1]) != NULL && block[1] != '\0';
+    if (fine && (block[1] != 'T' || size == HEAD_BYTES))
+        return (char) block[1];
+    g_set_error(error, PACK_ERROR, PACK_ERROR_DAMAGED, "it is no packed input of form 1");
+    return 0;
+}
+
+bool input_unpack(const void *block, size_t size, EngineInput *ret_input, GError **error)
+{
+    char letter = letter_of(block, size, error);
+    g_autoptr(json_t) json = NULL;
+
+    switch (letter) {
+    case 0: return false;
+    case 'E':
+    case 'N': {
+        Event *event = event_unpack((const guint8 *) block + HEAD_BYTES, size - HEAD_BYTES, error);
+
+        if (event != NULL)
+            *ret_input = (EngineInput){ .kind = letter == 'E' ? INPUT_EVENT : INPUT_ENTITY, .event = event };
+        return event != NULL;
+    }
+    case 'T':
+        *ret_input = (EngineInput){ .kind = INPUT_TIMER };
+        return true;
+    default:
+        json = letter == '{' ? json_parse(block, size, "journal", error) : unpack_other(block, size, error);
+        return json != NULL && input_from_json(json, ret_input, error);
+    }
+}
+
+json_t *input_unpack_json(const void *block, size_t size, GError **error)
+{
+    char letter = letter_of(block, size, error);
+
+    if (letter == 0)
+        return NULL;
+    if (letter == '{' || letter == 'J')
+        return letter == '{' ? json_parse(block, size, "journal", error) : unpack_other(block, size, error);
+    EngineInput input = { 0 };
+    if (!input_unpack(block, size, &input, error))
+        return NULL;
+    json_t *json = input_to_json(&input);
+    input_clear(&input);
+    return json;
 }

@@ -1,128 +1,81 @@
 #include "consumers/policy/machine.h"
 
-#include "consumers/policy/language/policy_file.h"
+#include "consumers/policy/crash.h"
+#include "consumers/policy/replay.h"
+#include "lib/base/clock.h"
 #include "lib/base/json.h"
 
-#include <string.h>
-
-#define SNAPSHOT_EVERY 20000 /* inputs: about a quarter of a second of replay */
+#define SNAPSHOT_EVERY 100000 /* inputs: about a quarter of a second of replay */
+#define CUT_PIECE 4000        /* records: about 20 ms */
 
 struct Machine {
     Journal *journal;
     Engine *engine;
+    GByteArray *packed;
     int64_t now_us;
     int64_t since_snapshot;
 };
 
-/* While reading back: the outputs of the input at hand against those that were written. */
-typedef struct Replay {
-    Machine *machine;
-    MachineReport *report;
-    EngineOutputs *outputs;
-    guint next; /* output to compare */
-    int64_t input_number;
-    bool differs;
+typedef struct Taking {
+    Replay *replay;
     GError *error;
-} Replay;
+} Taking;
 
-static guint next_said(const EngineOutputs *outputs, guint i)
+static bool take_record(const JournalRecord *record, void *user)
 {
-    while (i < outputs->len && ((EngineOutput *) outputs->pdata[i])->kind == OUTPUT_TIMER)
-        i++;
-    return i;
+    Taking *taking = user;
+
+    return replay_take(taking->replay, record, &taking->error);
 }
 
-static void note_difference(Replay *r)
-{
-    r->next = next_said(r->outputs, r->next);
-    if (!r->differs && r->next >= r->outputs->len)
-        return;
-    if (r->report->differed++ == 0)
-        r->report->first_difference = r->input_number;
-}
-
-static bool replay_input(Replay *r, const JournalRecord *record)
-{
-    EngineInput input = { 0 };
-    g_autoptr(json_t) json = json_parse(record->body, strlen(record->body), "journal", &r->error);
-
-    note_difference(r);
-    if (json == NULL || !input_from_json(json, &input, &r->error)) {
-        g_prefix_error(&r->error, "record %" G_GINT64_FORMAT ": ", record->number);
-        return false;
-    }
-    g_ptr_array_set_size(r->outputs, 0);
-    r->next = 0;
-    r->differs = false;
-    r->input_number = record->number;
-    engine_step(r->machine->engine, &input, record->now_us, r->outputs);
-    r->machine->now_us = record->now_us;
-    r->machine->since_snapshot++;
-    r->report->replayed++;
-    input_clear(&input);
-    return true;
-}
-
-static bool replay_record(const JournalRecord *record, void *user)
-{
-    Replay *r = user;
-
-    if (record->input)
-        return replay_input(r, record);
-    r->next = next_said(r->outputs, r->next);
-    g_autofree char *now = r->next < r->outputs->len ? json_text(((EngineOutput *) r->outputs->pdata[r->next])->json) : NULL;
-    if (g_strcmp0(now, record->body) != 0)
-        r->differs = true;
-    r->next++;
-    return true;
-}
-
+/* The engine as the newest snapshot has it; without one, as it begins. */
 static bool restore(Machine *machine, int64_t *ret_after, GError **error)
 {
     g_autofree char *body = NULL;
     g_autoptr(GError) local = NULL;
+    g_autoptr(Policy) policy = policy_default();
 
-    if (!journal_get_snapshot(machine->journal, ret_after, &body, &local)) {
-        if (local != NULL)
-            g_propagate_error(error, g_steal_pointer(&local));
-        return local == NULL && (error == NULL || *error == NULL);
+    if (journal_get_snapshot(machine->journal, INT64_MAX, ret_after, &body, &local)) {
+        machine->engine = replay_restore(body, &machine->now_us, &local);
+        g_prefix_error(&local, "journal %s: ", journal_path(machine->journal));
+    } else if (local == NULL) {
+        machine->engine = engine_new(policy);
     }
-    g_autoptr(json_t) json = json_parse(body, strlen(body), "snapshot", error);
-    const json_t *policy_json = json_object_get(json, "policy");
-    const char *name, *text;
-    if (json == NULL || !json_get_string(policy_json, "name", &name, error) || !json_get_string(policy_json, "text", &text, error))
+    if (local != NULL)
+        g_propagate_error(error, g_steal_pointer(&local));
+    return machine->engine != NULL;
+}
+
+static bool replay_rest(Machine *machine, int64_t after, MachineReport *ret_report, GError **error)
+{
+    g_autoptr(Replay) replay = replay_new(g_steal_pointer(&machine->engine));
+    Taking taking = { .replay = replay };
+    ReplayReport report;
+
+    if (!journal_read(machine->journal, after, take_record, &taking, error))
         return false;
-    g_autoptr(Policy) policy = policy_parse(name, text, error);
-    Engine *engine = policy == NULL ? NULL : engine_restore(json_object_get(json, "engine"), policy, error);
-    if (engine == NULL)
+    if (taking.error != NULL) {
+        g_propagate_prefixed_error(error, taking.error, "journal %s: ", journal_path(machine->journal));
         return false;
-    engine_free(machine->engine);
-    machine->engine = engine;
-    machine->now_us = json_int_or(json, "now_us", 0);
+    }
+    machine->now_us = MAX(machine->now_us, replay_now_us(replay));
+    machine->engine = replay_end(replay, &report);
+    machine->since_snapshot = report.inputs;
+    if (ret_report != NULL)
+        *ret_report = (MachineReport){ report.inputs, report.differed, report.first_difference };
+    replay_report_clear(&report);
     return true;
 }
 
 Machine *machine_open(const char *path, MachineReport *ret_report, GError **error)
 {
     g_autoptr(Machine) machine = g_new0(Machine, 1);
-    g_autoptr(GPtrArray) outputs = engine_outputs_new();
-    g_autoptr(Policy) policy = policy_default();
-    MachineReport report = { 0 };
-    Replay replay = { .machine = machine, .report = &report, .outputs = outputs };
     int64_t after = 0;
 
-    machine->engine = engine_new(policy);
+    machine->packed = g_byte_array_new();
     machine->journal = journal_open(path, error);
-    if (machine->journal == NULL || !restore(machine, &after, error) ||
-        !journal_read(machine->journal, after, replay_record, &replay, error))
+    if (machine->journal == NULL || !restore(machine, &after, error) || !replay_rest(machine, after, ret_report, error))
         return NULL;
-    if (replay.error != NULL) {
-        g_propagate_error(error, replay.error);
-        return NULL;
-    }
-    note_difference(&replay);
-    if (ret_report != NULL)
-        *ret_report = report;
     return g_steal_pointer(&machine);
 }
 
@@ -132,6 +85,7 @@ void machine_free(Machine *machine)
         return;
     journal_free(machine->journal);
     engine_free(machine->engine);
+    g_byte_array_unref(machine->packed);
     g_free(machine);
 }
 
@@ -140,38 +94,44 @@ int64_t machine_now_us(Machine *machine, int64_t wall_us)
     return machine->now_us = MAX(machine->now_us, wall_us);
 }
 
-static bool put_outputs(Machine *machine, EngineOutputs *outputs, guint from, int64_t wall_us, GError **error)
+static bool put_input(Journal *journal, GByteArray *packed, const EngineInput *input, int64_t now_us, int64_t wall_us, GError **error)
+{
+    g_byte_array_set_size(packed, 0);
+    input_pack(input, packed);
+    const JournalRecord record = { .kind = JOURNAL_INPUT, .now_us = now_us, .wall_us = wall_us, .entity = input_entity(input),
+                                   .body = (const char *) packed->data, .body_bytes = packed->len };
+    return journal_put(journal, &record, error);
+}
+
+static bool put_outputs(Journal *journal, const EngineOutputs *outputs, guint from, int64_t now_us, int64_t wall_us, GError **error)
 {
     for (guint i = from; i < outputs->len; i++) {
         const EngineOutput *output = outputs->pdata[i];
         g_autofree char *body = output->kind == OUTPUT_TIMER ? NULL : json_text(output->json);
 
-        if (body != NULL &&
-            !journal_put(machine->journal,
-                         &(JournalRecord){ .now_us = machine->now_us,
-                                           .wall_us = wall_us,
-                                           .entity = json_string_or(output->json, "entity", NULL),
-                                           .incident = json_string_or(output->json, "incident", NULL),
-                                           .body = body },
-                         error))
+        if (body != NULL && !journal_put(journal,
+                                         &(JournalRecord){ .kind = JOURNAL_SAID, .now_us = now_us, .wall_us = wall_us,
+                                                           .entity = json_string_or(output->json, "entity", NULL),
+                                                           .incident = json_string_or(output->json, "incident", NULL),
+                                                           .body = body },
+                                         error))
             return false;
+        if (output->kind == OUTPUT_COMMAND)
+            crash_at(CRASH_DECIDED);
     }
     return true;
 }
 
 bool machine_step(Machine *machine, const EngineInput *input, int64_t wall_us, EngineOutputs *outputs, GError **error)
 {
-    g_autoptr(json_t) json = input_to_json(input);
-    g_autofree char *body = json_text(json);
     guint before = outputs->len;
-    JournalRecord record = { .input = true, .now_us = machine_now_us(machine, wall_us), .wall_us = wall_us,
-                             .entity = input_entity(input), .body = body };
+    int64_t now_us = machine_now_us(machine, wall_us);
 
-    if (!journal_put(machine->journal, &record, error))
+    if (!put_input(machine->journal, machine->packed, input, now_us, wall_us, error))
         return false;
-    engine_step(machine->engine, input, machine->now_us, outputs);
+    engine_step(machine->engine, input, now_us, outputs);
     machine->since_snapshot++;
-    return put_outputs(machine, outputs, before, wall_us, error);
+    return put_outputs(machine->journal, outputs, before, now_us, wall_us, error);
 }
 
 bool machine_commit(Machine *machine, GError **error)
@@ -183,18 +143,68 @@ bool machine_commit(Machine *machine, GError **error)
 
 bool machine_snapshot(Machine *machine, GError **error)
 {
-    const Policy *policy = engine_policy(machine->engine);
-    g_autoptr(json_t) json = json_pack("{s:I, s:o, s:{s:s, s:s}}", "now_us", (json_int_t) machine->now_us, "engine",
-                                       engine_snapshot(machine->engine), "policy", "name", policy->name, "text", policy->text);
-    g_autofree char *body = json_text(json);
+    g_autofree char *body = replay_snapshot(machine->engine, machine->now_us);
 
     machine->since_snapshot = 0;
-    return journal_put_snapshot(machine->journal, body, error);
+    return journal_put_snapshot(machine->journal, body, machine->now_us, error);
+}
+
+/* The first record that must stay, for the sake of open incidents. */
+static bool first_needed(const Machine *machine, int64_t *ret_number, GError **error)
+{
+    g_autoptr(json_t) incidents = engine_incidents(machine->engine);
+    int64_t oldest_us = INT64_MAX;
+    size_t i;
+    json_t *incident;
+
+    json_array_foreach(incidents, i, incident)
+        oldest_us = MIN(oldest_us, json_int_or(incident, "opened_us", 0));
+    *ret_number = INT64_MAX;
+    return oldest_us == INT64_MAX || journal_at(machine->journal, oldest_us, ret_number, error);
+}
+
+/* Records up to here are too old, or too many: *ret_old is a bound to stay below, *ret_many one to reach. */
+static bool bounds(const Machine *machine, const Retention *keep, int64_t wall_us, int64_t *ret_old, int64_t *ret_many, GError **error)
+{
+    int64_t oldest = journal_oldest(machine->journal), newest = journal_newest(machine->journal), size = 0, at = oldest;
+
+    if (!journal_size(machine->journal, &size, error) ||
+        (keep->keep_us > 0 && !journal_at(machine->journal, wall_us - keep->keep_us, &at, error)))
+        return false;
+    *ret_old = at - 1;
+    *ret_many = oldest - 1;
+    if (keep->keep_bytes > 0 && size > keep->keep_bytes)
+        *ret_many += (int64_t) ((double) (newest - oldest + 1) * (1 - (double) keep->keep_bytes / (double) size));
+    return true;
+}
+
+bool machine_retain(Machine *machine, const Retention *keep, int64_t wall_us, bool *ret_more, GError **error)
+{
+    int64_t needed, old, many, at = 0, newest = 0;
+
+    *ret_more = false;
+    if (!machine_commit(machine, error) || !first_needed(machine, &needed, error) || !bounds(machine, keep, wall_us, &old, &many, error))
+        return false;
+    if (MAX(old, many) < journal_oldest(machine->journal))
+        return true;
+    if (!journal_snapshot_at(machine->journal, needed - 1, false, &newest, error))
+        return false;
+    /* Age asks to keep so long at least, size to keep so much at most. */
+    if (!journal_snapshot_at(machine->journal, old, false, &at, error) || (at < many && !journal_snapshot_at(machine->journal, many, true, &at, error)))
+        return false;
+    at = MIN(at, newest);
+    if (at < journal_oldest(machine->journal))
+        return true;
+    g_autofree char *age = duration_format(keep->keep_us);
+    g_autofree char *why = at <= old ? g_strdup_printf("older than %s", age)
+                                     : g_strdup_printf("more than %" G_GINT64_FORMAT " bytes", keep->keep_bytes);
+    return journal_cut(machine->journal, at, CUT_PIECE, why, wall_us, ret_more, error);
 }
 
 json_t *machine_record_json(const JournalRecord *record, GError **error)
 {
-    return json_parse(record->body, strlen(record->body), "journal", error);
+    return record->kind == JOURNAL_INPUT ? input_unpack_json(record->body, record->body_bytes, error)
+                                         : json_parse(record->body, record->body_bytes, "journal", error);
 }
 
 const Engine *machine_engine(const Machine *machine)
@@ -205,4 +215,45 @@ const Engine *machine_engine(const Machine *machine)
 Journal *machine_journal(Machine *machine)
 {
     return machine->journal;
+}
+
+struct Recording {
+    Journal *journal;
+    GByteArray *packed;
+};
+
+Recording *recording_new(const char *path, const Engine *engine, GError **error)
+{
+    Journal *journal = journal_open_as(path, JOURNAL_BULK, error);
+    g_autofree char *body = journal == NULL ? NULL : replay_snapshot(engine, 0);
+
+    if (journal == NULL || !journal_put_snapshot(journal, body, 0, error)) {
+        journal_free(journal);
+        return NULL;
+    }
+    Recording *recording = g_new0(Recording, 1);
+    recording->journal = journal;
+    recording->packed = g_byte_array_new();
+    return recording;
+}
+
+bool recording_put(Recording *recording, const EngineInput *input, int64_t now_us, int64_t wall_us, const EngineOutputs *outputs, guint from,
+                   GError **error)
+{
+    return put_input(recording->journal, recording->packed, input, now_us, wall_us, error) &&
+           put_outputs(recording->journal, outputs, from, now_us, wall_us, error);
+}
+
+bool recording_end(Recording *recording, GError **error)
+{
+    return journal_bulk_end(recording->journal, error);
+}
+
+void recording_free(Recording *recording)
+{
+    if (recording == NULL)
+        return;
+    journal_free(recording->journal);
+    g_byte_array_unref(recording->packed);
+    g_free(recording);
 }

@@ -25,6 +25,15 @@ bool machine_step(Machine *machine, const EngineInput *input, int64_t wall_us, E
 bool machine_commit(Machine *machine, GError **error);
 bool machine_snapshot(Machine *machine, GError **error);
 
+/* How long history is kept. Never removed: what is after the newest snapshot, and the stories of open incidents, whatever this says. */
+typedef struct Retention {
+    int64_t keep_us;    /* records older than this go, 0: age does not matter */
+    int64_t keep_bytes; /* the oldest go while the journal is larger, 0: size does not matter */
+} Retention;
+#define RETENTION_DEFAULT ((Retention){ .keep_us = 30 * 24 * US_PER_HOUR, .keep_bytes = INT64_C(1) << 30 })
+/* Removes one piece of what may go, in about 20 ms; when *ret_more, call it again soon, else in a minute. Commits. */
+bool machine_retain(Machine *machine, const Retention *retention, int64_t wall_us, bool *ret_more, GError **error);
+
 /* What a record says, as JSON: inputs as input_to_json() has them, whatever form they are stored in. NULL: error. (transfer full) */
 json_t *machine_record_json(const JournalRecord *record, GError **error);
 
@@ -32,5 +41,17 @@ const Engine *machine_engine(const Machine *machine);
 Journal *machine_journal(Machine *machine);
 /* The engine's time for @wall_us now: never goes back, also not over a restart or a clock that was set back. */
 int64_t machine_now_us(Machine *machine, int64_t wall_us);
+
+/* A history written down by somebody else's hand (the simulator's): a journal file like any other, made fast. */
+typedef struct Recording Recording;
+/* A new file at @path; @engine as it is before the first input: its state is the file's first snapshot. */
+Recording *recording_new(const char *path, const Engine *engine, GError **error);
+/* @input went in at @now_us (never falling) and @outputs from index @from on came out. */
+bool recording_put(Recording *recording, const EngineInput *input, int64_t now_us, int64_t wall_us, const EngineOutputs *outputs, guint from,
+                   GError **error);
+/* Only after this the file is good. */
+bool recording_end(Recording *recording, GError **error);
+void recording_free(Recording *recording);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Recording, recording_free)
 
 #endif

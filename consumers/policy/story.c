@@ -176,9 +176,9 @@ static bool tell(const JournalRecord *record, void *user)
 
     if (json == NULL)
         return true;
-    if (record->input && json_object_get(json, "event") != NULL)
+    if (record->kind == JOURNAL_INPUT && json_object_get(json, "event") != NULL)
         put_event(t, json, record->wall_us);
-    else if (!record->input)
+    else if (record->kind == JOURNAL_SAID)
         put_said(t, json, record->wall_us);
     return true;
 }

@@ -1,8 +1,7 @@
 /* Repetition is what makes events large: the same few keys, states and kinds in every one (the words), and the agent, the boot and the
  * host told twice within one (the references). Both cost the reader nothing, since a text is a pointer wherever it points.
  *
- * A reader believes nothing: the block may come from a damaged disk. Whole blocks are nearly always ASCII, which is seen eight bytes at a
- * time; only the others have their texts checked for UTF-8 one by one. */
+ * A reader believes nothing: the block may come from a damaged disk. Texts are nearly always ASCII, which is seen eight bytes at a time. */
 #include "lib/base/pack.h"
 
 #include <string.h>
@@ -12,17 +11,21 @@ G_DEFINE_QUARK(mend-pack-error-quark, pack_error)
 enum { TAG_NULL, TAG_FALSE, TAG_TRUE, TAG_INTEGER, TAG_REAL, TAG_TEXT, TAG_ARRAY, TAG_OBJECT };
 
 /* Append only, and never more than PACK_WORDS_MAX. */
-static const char *const words[] = {
-    "agent",           "vm",              "hostname",         "name",            "state",          "intent",         "reason",
-    "boot_id",         "occurred_us",     "pid",              "rc",              "text",           "error",          "command",
-    "incident",        "repaired",        "unknown",          "none",            "admin",          "update",         "shutdown",
-    "running",         "failed",          "stopped",          "starting",        "stopping",       "degraded",       "up",
-    "late",            "lost",            "closed",           "service.running", "service.failed", "service.stopped", "service.unknown",
-    "service.starting", "service.stopping", "service.degraded", "agent.up",      "agent.late",     "agent.lost",     "agent.closed",
-    "agent.restarted", "vm.rebooted",     "command.done",     "command.failed",  "command.expired", "input",         "result",
-    "command_id",      "values",          "done",             "refused",         "progress",       "epoch",          "verb",
-    "target",          "who",             "standard",         "systemd",
+#define W(text) { text, sizeof text - 1 }
+static const struct {
+    const char *text;
+    size_t length;
+} words[] = {
+    W("agent"), W("vm"), W("hostname"), W("name"), W("state"), W("intent"), W("reason"), W("boot_id"), W("occurred_us"), W("pid"),
+    W("rc"), W("text"), W("error"), W("command"), W("incident"), W("repaired"), W("unknown"), W("none"), W("admin"), W("update"),
+    W("shutdown"), W("running"), W("failed"), W("stopped"), W("starting"), W("stopping"), W("degraded"), W("up"), W("late"), W("lost"),
+    W("closed"), W("service.running"), W("service.failed"), W("service.stopped"), W("service.unknown"), W("service.starting"),
+    W("service.stopping"), W("service.degraded"), W("agent.up"), W("agent.late"), W("agent.lost"), W("agent.closed"),
+    W("agent.restarted"), W("vm.rebooted"), W("command.done"), W("command.failed"), W("command.expired"), W("input"), W("result"),
+    W("command_id"), W("values"), W("done"), W("refused"), W("progress"), W("epoch"), W("verb"), W("target"), W("who"), W("standard"),
+    W("systemd"),
 };
+#undef W
 G_STATIC_ASSERT(G_N_ELEMENTS(words) <= PACK_WORDS_MAX);
 
 #define SLOTS 256
@@ -44,7 +47,7 @@ static void words_prepare(void)
     if (!g_once_init_enter(&prepared))
         return;
     for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
-        guint slot = hash_text(words[i], strlen(words[i]));
+        guint slot = hash_text(words[i].text, words[i].length);
 
         while (word_slots[slot] != 0)
             slot = (slot + 1) % SLOTS;
@@ -59,10 +62,10 @@ static int word_find(const char *text, size_t length)
     if (length > 16)
         return -1;
     for (guint slot = hash_text(text, length); word_slots[slot] != 0; slot = (slot + 1) % SLOTS) {
-        const char *word = words[word_slots[slot] - 1];
+        int word = word_slots[slot] - 1;
 
-        if (strlen(word) == length && memcmp(word, text, length) == 0)
-            return word_slots[slot] - 1;
+        if (words[word].length == length && memcmp(words[word].text, text, length) == 0)
+            return word;
     }
     return -1;
 }
@@ -170,7 +173,7 @@ void pack_value(Packer *packer, const json_t *value)
     put_value(packer, value, 1);
 }
 
-static bool is_ascii(const uint8_t *bytes, size_t size)
+static bool is_ascii(const char *bytes, size_t size)
 {
     uint64_t all = 0, eight;
     size_t i = 0;
@@ -180,8 +183,13 @@ static bool is_ascii(const uint8_t *bytes, size_t size)
         all |= eight;
     }
     for (; i < size; i++)
-        all |= bytes[i];
+        all |= (uint8_t) bytes[i];
     return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
+static bool is_utf8(const char *text, size_t length)
+{
+    return G_LIKELY(is_ascii(text, length)) || g_utf8_validate_len(text, length, NULL);
 }
 
 void unpack_begin(Unpacker *u, const void *block, size_t size)
@@ -189,7 +197,6 @@ void unpack_begin(Unpacker *u, const void *block, size_t size)
     u->begin = u->at = block;
     u->end = u->begin + size;
     u->failed = false;
-    u->ascii = is_ascii(block, size);
 }
 
 static uint64_t fail(Unpacker *u)
@@ -253,8 +260,7 @@ static const char *text_inline(Unpacker *u, uint64_t length, size_t *ret_length)
 {
     const char *text = (const char *) u->at;
 
-    if (length >= (uint64_t) (u->end - u->at) || text[length] != '\0' ||
-        (!u->ascii && !g_utf8_validate_len(text, (gsize) length, NULL)))
+    if (length >= (uint64_t) (u->end - u->at) || text[length] != '\0' || !is_utf8(text, (size_t) length))
         return refused(u);
     u->at += length + 1;
     *ret_length = (size_t) length;
@@ -267,7 +273,7 @@ static const char *text_again(Unpacker *u, uint64_t offset, size_t *ret_length)
     const char *text = (const char *) u->begin + offset;
     const char *zero = offset >= (uint64_t) (u->at - u->begin) ? NULL : memchr(text, 0, (size_t) ((const char *) u->at - text));
 
-    if (zero == NULL || (!u->ascii && !g_utf8_validate_len(text, (gsize) (zero - text), NULL)))
+    if (zero == NULL || !is_utf8(text, (size_t) (zero - text)))
         return refused(u);
     *ret_length = (size_t) (zero - text);
     return text;
@@ -284,8 +290,8 @@ const char *unpack_text(Unpacker *u, size_t *ret_length)
     } else if (n != 0 && reference >= PACK_WORDS_MAX) {
         text = text_again(u, reference - PACK_WORDS_MAX, &length);
     } else if (n != 0) {
-        text = reference < G_N_ELEMENTS(words) ? words[reference] : refused(u);
-        length = text == NULL ? 0 : strlen(text);
+        text = reference < G_N_ELEMENTS(words) ? words[reference].text : refused(u);
+        length = text == NULL ? 0 : words[reference].length;
     }
     if (ret_length != NULL)
         *ret_length = length;
@@ -393,16 +399,31 @@ bool unpack_is_object(const Unpacker *unpacker)
     return unpacker->at < unpacker->end && *unpacker->at == TAG_OBJECT;
 }
 
+/* A key is a word or inline nearly always: the number of the one is compared, or the length of the other, before any letter is. */
+static bool key_is(Unpacker *u, const char *key, size_t length, int word)
+{
+    const uint8_t *before = u->at;
+    uint64_t n = unpack_number(u);
+
+    if (n != 0 && n % 2 == 0 && n / 2 - 1 < PACK_WORDS_MAX)
+        return (int) (n / 2 - 1) == word;
+    u->at = before;
+    size_t found;
+    const char *text = unpack_text(u, &found);
+    return text != NULL && found == length && memcmp(text, key, length) == 0;
+}
+
 const char *unpack_find_text(const Unpacker *unpacker, const char *key)
 {
     Unpacker u = *unpacker;
+    size_t length = strlen(key);
 
+    words_prepare();
     if (u.at >= u.end || *u.at++ != TAG_OBJECT)
         return NULL;
+    int word = word_find(key, length);
     for (uint64_t n = unpack_number(&u); n > 0 && !u.failed; n--) {
-        const char *name = unpack_text_needed(&u);
-
-        if (name != NULL && strcmp(name, key) == 0)
+        if (key_is(&u, key, length, word))
             return u.at < u.end && *u.at++ == TAG_TEXT ? unpack_text(&u, NULL) : NULL;
         skip_value(&u, 1);
     }

@@ -42,7 +42,7 @@ void pack_value(Packer *packer, const json_t *value);
 /* Reading: @at moves on. The block must outlive what points into it. After a failure everything fails; ask pack_failed() once at the end. */
 typedef struct Unpacker {
     const uint8_t *begin, *at, *end;
-    bool failed, ascii;        /* ascii: no text needs to be looked at */
+    bool failed;
 } Unpacker;
 
 void unpack_begin(Unpacker *unpacker, const void *block, size_t size);

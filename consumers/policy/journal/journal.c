@@ -1,33 +1,16 @@
-#include "consumers/policy/journal/journal.h"
+/* Writing: one statement for each record into an open transaction, one commit for many. */
+#include "consumers/policy/journal/journal_private.h"
 
-#include <sqlite3.h>
+#include "consumers/policy/crash.h"
+
 #include <string.h>
 
 G_DEFINE_QUARK(mend-journal-error-quark, journal_error)
 
-#define HASH_BYTES 32
-#define FORM "1"
+#define SNAPSHOTS_MAX 8
+#define BULK_COMMIT 20000
 
-struct Journal {
-    sqlite3 *db;
-    sqlite3_stmt *insert, *begin, *commit;
-    char *path;
-    int64_t newest;
-    guint8 hash[HASH_BYTES]; /* of the newest record; zeros before the first */
-    size_t pending;
-    bool failed;
-};
-
-static const char schema[] =
-    "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;"
-    "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS record (number INTEGER PRIMARY KEY, input INTEGER NOT NULL, now_us INTEGER NOT NULL,"
-    " wall_us INTEGER NOT NULL, entity TEXT, incident TEXT, body TEXT NOT NULL, hash BLOB NOT NULL);"
-    "CREATE INDEX IF NOT EXISTS record_entity ON record (entity, number) WHERE entity IS NOT NULL;"
-    "CREATE TABLE IF NOT EXISTS snapshot (number INTEGER PRIMARY KEY, body TEXT NOT NULL);"
-    "INSERT OR IGNORE INTO meta VALUES ('form', '" FORM "');";
-
-static bool fail(Journal *journal, int code, const char *what, GError **error)
+bool journal_fail(Journal *journal, JournalError code, const char *what, GError **error)
 {
     g_set_error(error, JOURNAL_ERROR, code, "journal %s: %s: %s", journal->path, what, sqlite3_errmsg(journal->db));
     if (code == JOURNAL_ERROR_WRITE)
@@ -35,146 +18,128 @@ static bool fail(Journal *journal, int code, const char *what, GError **error)
     return false;
 }
 
-static sqlite3_stmt *prepare(Journal *journal, const char *sql, GError **error)
+sqlite3_stmt *journal_prepare(Journal *journal, GError **error, const char *format, ...)
 {
     sqlite3_stmt *statement = NULL;
+    va_list args;
 
+    va_start(args, format);
+    g_autofree char *sql = g_strdup_vprintf(format, args);
+    va_end(args);
     if (sqlite3_prepare_v2(journal->db, sql, -1, &statement, NULL) != SQLITE_OK)
-        fail(journal, JOURNAL_ERROR_READ, "cannot be read", error);
+        journal_fail(journal, JOURNAL_ERROR_READ, "cannot be read", error);
     return statement;
 }
 
-/* number, input, now_us, wall_us, entity, incident, body */
-static JournalRecord record_from_row(sqlite3_stmt *row)
-{
-    return (JournalRecord){ .number = sqlite3_column_int64(row, 0),
-                            .input = sqlite3_column_int(row, 1) != 0,
-                            .now_us = sqlite3_column_int64(row, 2),
-                            .wall_us = sqlite3_column_int64(row, 3),
-                            .entity = (const char *) sqlite3_column_text(row, 4),
-                            .incident = (const char *) sqlite3_column_text(row, 5),
-                            .body = (const char *) sqlite3_column_text(row, 6) };
-}
-#define COLUMNS "number, input, now_us, wall_us, entity, incident, body"
-
-static void chain(guint8 hash[HASH_BYTES], const JournalRecord *record)
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    gsize size = HASH_BYTES;
-    char head[96];
-
-    g_snprintf(head, sizeof head, "%" G_GINT64_FORMAT " %d %" G_GINT64_FORMAT " %" G_GINT64_FORMAT "\n", record->number, record->input,
-               record->now_us, record->wall_us);
-    g_checksum_update(sum, hash, HASH_BYTES);
-    g_checksum_update(sum, (const guchar *) head, -1);
-    g_checksum_update(sum, (const guchar *) record->body, -1);
-    g_checksum_get_digest(sum, hash, &size);
-}
-
-static bool read_newest(Journal *journal, GError **error)
-{
-    sqlite3_stmt *row = prepare(journal, "SELECT number, hash FROM record ORDER BY number DESC LIMIT 1", error);
-
-    if (row == NULL)
-        return false;
-    if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_bytes(row, 1) == HASH_BYTES) {
-        journal->newest = sqlite3_column_int64(row, 0);
-        memcpy(journal->hash, sqlite3_column_blob(row, 1), HASH_BYTES);
-    }
-    sqlite3_finalize(row);
-    return true;
-}
-
-static bool check_form(Journal *journal, GError **error)
-{
-    sqlite3_stmt *row = prepare(journal, "SELECT value FROM meta WHERE key = 'form'", error);
-    bool fine = row != NULL && sqlite3_step(row) == SQLITE_ROW && g_strcmp0((const char *) sqlite3_column_text(row, 0), FORM) == 0;
-
-    if (row != NULL && !fine)
-        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_OPEN, "journal %s: is not of form " FORM ", which this program reads", journal->path);
-    sqlite3_finalize(row);
-    return fine;
-}
-
-Journal *journal_open(const char *path, GError **error)
-{
-    g_autoptr(Journal) journal = g_new0(Journal, 1);
-
-    journal->path = g_strdup(path);
-    if (sqlite3_open_v2(path, &journal->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
-        fail(journal, JOURNAL_ERROR_OPEN, "cannot be opened", error);
-        return NULL;
-    }
-    sqlite3_busy_timeout(journal->db, 500);
-    int code = sqlite3_exec(journal->db, schema, NULL, NULL, NULL);
-    if (code != SQLITE_OK) {
-        fail(journal, JOURNAL_ERROR_OPEN, code == SQLITE_BUSY ? "another process has it open" : "cannot be opened", error);
-        return NULL;
-    }
-    if (!check_form(journal, error) || !read_newest(journal, error) ||
-        (journal->insert = prepare(journal, "INSERT INTO record VALUES (?, ?, ?, ?, ?, ?, ?, ?)", error)) == NULL ||
-        (journal->begin = prepare(journal, "BEGIN IMMEDIATE", error)) == NULL ||
-        (journal->commit = prepare(journal, "COMMIT", error)) == NULL)
-        return NULL;
-    return g_steal_pointer(&journal);
-}
-
-void journal_free(Journal *journal)
-{
-    if (journal == NULL)
-        return;
-    sqlite3_finalize(journal->insert);
-    sqlite3_finalize(journal->begin);
-    sqlite3_finalize(journal->commit);
-    sqlite3_close(journal->db);
-    g_free(journal->path);
-    g_free(journal);
-}
-
-static bool run(Journal *journal, sqlite3_stmt *statement, GError **error)
+bool journal_run(Journal *journal, sqlite3_stmt *statement, GError **error)
 {
     int code = sqlite3_step(statement);
 
     sqlite3_reset(statement);
-    return code == SQLITE_DONE || fail(journal, JOURNAL_ERROR_WRITE, "cannot be written", error);
+    return code == SQLITE_DONE || journal_fail(journal, JOURNAL_ERROR_WRITE, "cannot be written", error);
 }
 
-static bool begin(Journal *journal, GError **error)
+bool journal_exec(Journal *journal, const char *sql, GError **error)
 {
-    if (journal->failed) {
-        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_WRITE, "journal %s: an earlier write failed", journal->path);
+    return sqlite3_exec(journal->db, sql, NULL, NULL, NULL) == SQLITE_OK ||
+           journal_fail(journal, JOURNAL_ERROR_WRITE, journal->mode == JOURNAL_READ ? "cannot be read" : "cannot be written", error);
+}
+
+bool journal_begin(Journal *journal, GError **error)
+{
+    if (journal->failed || journal->mode == JOURNAL_READ) {
+        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_WRITE, "journal %s: %s", journal->path,
+                    journal->failed ? "an earlier write failed" : "it is open for reading only");
         return false;
     }
-    return journal->pending > 0 || run(journal, journal->begin, error);
+    return journal->pending > 0 || journal_run(journal, journal->begin, error);
+}
+
+static bool entity_id(Journal *journal, const char *path, int *ret_id, GError **error)
+{
+    *ret_id = GPOINTER_TO_INT(g_hash_table_lookup(journal->entity_ids, path));
+    if (*ret_id != 0)
+        return true;
+    sqlite3_stmt *s = journal_prepare(journal, error, "INSERT INTO entity VALUES (?, ?)");
+    if (s == NULL)
+        return false;
+    *ret_id = (int) journal->entities->len;
+    sqlite3_bind_int(s, 1, *ret_id);
+    sqlite3_bind_text(s, 2, path, -1, SQLITE_STATIC);
+    bool fine = journal_run(journal, s, error);
+    sqlite3_finalize(s);
+    if (!fine)
+        return false;
+    char *own = g_strdup(path);
+    g_ptr_array_add(journal->entities, own);
+    g_hash_table_insert(journal->entity_ids, own, GINT_TO_POINTER(*ret_id));
+    return true;
+}
+
+static int row_kind(const JournalRecord *record)
+{
+    if (record->kind == JOURNAL_OWN)
+        return ROW_OWN;
+    return (record->kind == JOURNAL_INPUT ? ROW_OLD_INPUT : ROW_OLD_SAID) + (record->old ? 0 : ROW_SAID);
+}
+
+static bool insert(Journal *journal, const JournalRecord *r, int entity, GError **error)
+{
+    sqlite3_stmt *s = journal->insert;
+
+    sqlite3_bind_int64(s, 1, r->number);
+    sqlite3_bind_int(s, 2, row_kind(r));
+    sqlite3_bind_int64(s, 3, r->now_us);
+    sqlite3_bind_int64(s, 4, r->wall_us);
+    if (entity == 0)
+        sqlite3_bind_null(s, 5);
+    else
+        sqlite3_bind_int(s, 5, entity);
+    sqlite3_bind_text(s, 6, r->incident, -1, SQLITE_STATIC); /* NULL binds NULL */
+    if (r->kind == JOURNAL_INPUT && !r->old)
+        sqlite3_bind_blob64(s, 7, r->body, r->body_bytes, SQLITE_STATIC);
+    else
+        sqlite3_bind_text64(s, 7, r->body, r->body_bytes, SQLITE_STATIC, SQLITE_UTF8);
+    sqlite3_bind_blob(s, 8, journal->hash, JOURNAL_HASH_BYTES, SQLITE_STATIC);
+    return journal_run(journal, s, error);
 }
 
 bool journal_put(Journal *journal, const JournalRecord *record, GError **error)
 {
     JournalRecord r = *record;
-    sqlite3_stmt *s = journal->insert;
+    int entity = 0;
 
-    if (!begin(journal, error))
+    if (!journal_begin(journal, error))
         return false;
+    journal->pending++; /* the transaction is open, whatever comes */
     r.number = journal->newest + 1;
-    chain(journal->hash, &r);
-    sqlite3_bind_int64(s, 1, r.number);
-    sqlite3_bind_int(s, 2, r.input);
-    sqlite3_bind_int64(s, 3, r.now_us);
-    sqlite3_bind_int64(s, 4, r.wall_us);
-    sqlite3_bind_text(s, 5, r.entity, -1, SQLITE_STATIC); /* NULL binds NULL */
-    sqlite3_bind_text(s, 6, r.incident, -1, SQLITE_STATIC);
-    sqlite3_bind_text(s, 7, r.body, -1, SQLITE_STATIC);
-    sqlite3_bind_blob(s, 8, journal->hash, HASH_BYTES, SQLITE_STATIC);
+    r.body_bytes = r.body_bytes == 0 ? strlen(r.body) : r.body_bytes;
+    journal_chain(journal, journal->hash, &r);
+    if (record->hash != NULL && memcmp(record->hash, journal->hash, JOURNAL_HASH_BYTES) != 0) {
+        journal->failed = true;
+        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_BROKEN, "journal %s: record %" G_GINT64_FORMAT " is not what its hash says",
+                    journal->path, r.number);
+        return false;
+    }
+    if ((r.entity != NULL && !entity_id(journal, r.entity, &entity, error)) || !insert(journal, &r, entity, error))
+        return false;
     journal->newest++;
-    journal->pending++;
-    return run(journal, s, error);
+    return journal->mode != JOURNAL_BULK || journal->pending < BULK_COMMIT || journal_commit(journal, error);
 }
 
 bool journal_commit(Journal *journal, GError **error)
 {
     if (journal->pending == 0)
         return true;
-    if (!begin(journal, error) || !run(journal, journal->commit, error))
+    if (!journal_begin(journal, error))
+        return false;
+    if (fault_at(FAULT_COMMIT)) {
+        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
+        journal->failed = true;
+        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_WRITE, "journal %s: cannot be written: MEND_FAIL_AT is set", journal->path);
+        return false;
+    }
+    if (!journal_run(journal, journal->commit, error))
         return false;
     journal->pending = 0;
     return true;
@@ -190,121 +155,40 @@ int64_t journal_newest(const Journal *journal)
     return journal->newest;
 }
 
-bool journal_put_snapshot(Journal *journal, const char *body, GError **error)
+int64_t journal_oldest(const Journal *journal)
 {
-    if (!begin(journal, error))
+    return journal->anchor + 1;
+}
+
+const char *journal_path(const Journal *journal)
+{
+    return journal->path;
+}
+
+/* Of the snapshots between the oldest and the newest, the one whose absence leaves the smallest gap. */
+static const char thin[] =
+    "DELETE FROM snapshot WHERE (SELECT count(*) FROM snapshot) > %d AND number = (SELECT number FROM"
+    " (SELECT number, lead(number) OVER (ORDER BY number) - lag(number) OVER (ORDER BY number) AS gap FROM snapshot)"
+    " WHERE gap IS NOT NULL ORDER BY gap, number LIMIT 1)";
+
+bool journal_put_snapshot(Journal *journal, const char *body, int64_t wall_us, GError **error)
+{
+    guint8 hash[JOURNAL_HASH_BYTES];
+    g_autofree char *thinning = g_strdup_printf(thin, SNAPSHOTS_MAX);
+
+    if (!journal_begin(journal, error))
         return false;
-    sqlite3_stmt *s = prepare(journal, "INSERT OR REPLACE INTO snapshot VALUES (?, ?)", error);
+    journal->pending++;
+    sqlite3_stmt *s = journal_prepare(journal, error, "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)");
     if (s == NULL)
         return false;
+    journal_snapshot_hash(journal, journal->hash, body, strlen(body), hash);
     sqlite3_bind_int64(s, 1, journal->newest);
     sqlite3_bind_text(s, 2, body, -1, SQLITE_STATIC);
-    bool fine = run(journal, s, error);
+    sqlite3_bind_int64(s, 3, wall_us);
+    sqlite3_bind_blob(s, 4, hash, sizeof hash, SQLITE_STATIC);
+    bool fine = journal_run(journal, s, error);
     sqlite3_finalize(s);
-    journal->pending++;
-    if (fine && sqlite3_exec(journal->db, "DELETE FROM snapshot WHERE number < (SELECT max(number) FROM snapshot)", NULL, NULL, NULL) !=
-                    SQLITE_OK)
-        fine = fail(journal, JOURNAL_ERROR_WRITE, "cannot be written", error);
-    return fine && journal_commit(journal, error);
-}
-
-bool journal_get_snapshot(Journal *journal, int64_t *ret_number, char **ret_body, GError **error)
-{
-    sqlite3_stmt *row = prepare(journal, "SELECT number, body FROM snapshot ORDER BY number DESC LIMIT 1", error);
-    bool found = row != NULL && sqlite3_step(row) == SQLITE_ROW;
-
-    if (found) {
-        *ret_number = sqlite3_column_int64(row, 0);
-        *ret_body = g_strdup((const char *) sqlite3_column_text(row, 1));
-    }
-    sqlite3_finalize(row);
-    return found;
-}
-
-static bool each_row(Journal *journal, sqlite3_stmt *rows, JournalEach each, void *user, GError **error)
-{
-    int code;
-
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        JournalRecord record = record_from_row(rows);
-
-        if (!each(&record, user)) {
-            code = SQLITE_DONE;
-            break;
-        }
-    }
-    bool fine = code == SQLITE_DONE || fail(journal, JOURNAL_ERROR_READ, "cannot be read", error);
-    sqlite3_finalize(rows);
-    return fine;
-}
-
-bool journal_read(Journal *journal, int64_t after, JournalEach each, void *user, GError **error)
-{
-    sqlite3_stmt *rows = prepare(journal, "SELECT " COLUMNS " FROM record WHERE number > ? ORDER BY number", error);
-
-    if (rows == NULL)
-        return false;
-    sqlite3_bind_int64(rows, 1, after);
-    return each_row(journal, rows, each, user, error);
-}
-
-bool journal_story(Journal *journal, const char *entity, unsigned limit, JournalEach each, void *user, GError **error)
-{
-    sqlite3_stmt *rows = prepare(journal,
-                                 "SELECT * FROM (SELECT " COLUMNS " FROM record WHERE entity = ? ORDER BY number DESC LIMIT ?)"
-                                 " ORDER BY number",
-                                 error);
-
-    if (rows == NULL)
-        return false;
-    sqlite3_bind_text(rows, 1, entity, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(rows, 2, limit);
-    return each_row(journal, rows, each, user, error);
-}
-
-/* From one entity to the next by the index: its cost is that of the entities, not of the records. */
-static const char each_entity[] =
-    "WITH RECURSIVE e(name) AS (SELECT min(entity) FROM record WHERE entity IS NOT NULL"
-    " UNION ALL SELECT (SELECT min(entity) FROM record WHERE entity IS NOT NULL AND entity > e.name) FROM e WHERE e.name IS NOT NULL)"
-    " SELECT name FROM e WHERE name IS NOT NULL AND instr(name, ?) > 0 LIMIT ?";
-
-GStrv journal_entities(Journal *journal, const char *part, unsigned limit, GError **error)
-{
-    sqlite3_stmt *rows = prepare(journal, each_entity, error);
-    g_autoptr(GPtrArray) names = g_ptr_array_new();
-
-    if (rows == NULL)
-        return NULL;
-    sqlite3_bind_text(rows, 1, part, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(rows, 2, limit);
-    while (sqlite3_step(rows) == SQLITE_ROW)
-        g_ptr_array_add(names, g_strdup((const char *) sqlite3_column_text(rows, 0)));
-    sqlite3_finalize(rows);
-    g_ptr_array_add(names, NULL);
-    return (GStrv) g_ptr_array_free(g_steal_pointer(&names), FALSE);
-}
-
-bool journal_verify(Journal *journal, int64_t *ret_records, GError **error)
-{
-    sqlite3_stmt *rows = prepare(journal, "SELECT " COLUMNS ", hash FROM record ORDER BY number", error);
-    guint8 hash[HASH_BYTES] = { 0 };
-    int64_t expected = 1;
-
-    if (rows == NULL)
-        return false;
-    for (; sqlite3_step(rows) == SQLITE_ROW; expected++) {
-        JournalRecord record = record_from_row(rows);
-
-        chain(hash, &record);
-        if (record.number == expected && sqlite3_column_bytes(rows, 7) == HASH_BYTES &&
-            memcmp(hash, sqlite3_column_blob(rows, 7), HASH_BYTES) == 0)
-            continue;
-        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_BROKEN, "journal %s: record %" G_GINT64_FORMAT " %s", journal->path, expected,
-                    record.number == expected ? "was changed after it was written" : "is missing");
-        sqlite3_finalize(rows);
-        return false;
-    }
-    sqlite3_finalize(rows);
-    *ret_records = expected - 1;
-    return true;
+    crash_at(CRASH_SNAPSHOT);
+    return fine && journal_exec(journal, thinning, error) && journal_commit(journal, error);
 }

@@ -1,0 +1,157 @@
+#include "consumers/policy/replay.h"
+
+#include "consumers/policy/language/policy_file.h"
+#include "lib/base/json.h"
+
+#include <string.h>
+
+struct Replay {
+    Engine *engine;
+    EngineOutputs *outputs;
+    guint next;                /* output to compare */
+    int64_t input, now_us;     /* of the last input: its number, its time */
+    bool differs;
+    ReplayReport report;
+};
+
+void replay_report_clear(ReplayReport *report)
+{
+    g_clear_pointer(&report->then, g_free);
+    g_clear_pointer(&report->now, g_free);
+}
+
+Replay *replay_new(Engine *engine)
+{
+    Replay *replay = g_new0(Replay, 1);
+
+    replay->engine = engine;
+    replay->outputs = engine_outputs_new();
+    return replay;
+}
+
+void replay_free(Replay *replay)
+{
+    if (replay == NULL)
+        return;
+    engine_free(replay->engine);
+    g_ptr_array_unref(replay->outputs);
+    replay_report_clear(&replay->report);
+    g_free(replay);
+}
+
+/* The next output that is kept in a journal; NULL: none is left. */
+static const EngineOutput *next_said(Replay *r)
+{
+    while (r->next < r->outputs->len && ((EngineOutput *) r->outputs->pdata[r->next])->kind == OUTPUT_TIMER)
+        r->next++;
+    return r->next < r->outputs->len ? r->outputs->pdata[r->next++] : NULL;
+}
+
+static void difference(Replay *r, const char *then, const char *now)
+{
+    if (r->differs)
+        return;
+    r->differs = true;
+    if (r->report.differed++ > 0)
+        return;
+    r->report.first_difference = r->input;
+    r->report.then = g_strdup(then);
+    r->report.now = g_strdup(now);
+}
+
+/* Whether the engine now says more to the last input than it said then. */
+static void finish_input(Replay *r)
+{
+    const EngineOutput *more = next_said(r);
+
+    if (more == NULL)
+        return;
+    g_autofree char *now = json_text(more->json);
+    difference(r, NULL, now);
+}
+
+static void compare(Replay *r, const JournalRecord *record)
+{
+    const EngineOutput *output = next_said(r);
+    g_autofree char *now = output == NULL ? NULL : json_text(output->json);
+
+    r->report.said++;
+    if (now == NULL || strlen(now) != record->body_bytes || memcmp(now, record->body, record->body_bytes) != 0)
+        difference(r, record->body, now);
+}
+
+bool replay_take(Replay *r, const JournalRecord *record, GError **error)
+{
+    EngineInput input = { 0 };
+
+    if (record->kind == JOURNAL_OWN)
+        return true;
+    if (record->kind == JOURNAL_SAID) {
+        compare(r, record);
+        return true;
+    }
+    if (r->outputs->len > 0)
+        finish_input(r);
+    if (!input_unpack(record->body, record->body_bytes, &input, error)) {
+        g_prefix_error(error, "record %" G_GINT64_FORMAT ": ", record->number);
+        return false;
+    }
+    g_ptr_array_set_size(r->outputs, 0);
+    r->next = 0;
+    r->differs = false;
+    r->input = record->number;
+    r->now_us = record->now_us;
+    engine_step(r->engine, &input, record->now_us, r->outputs);
+    r->report.inputs++;
+    input_clear(&input);
+    return true;
+}
+
+Engine *replay_end(Replay *r, ReplayReport *ret_report)
+{
+    finish_input(r);
+    if (ret_report != NULL) {
+        *ret_report = r->report;
+        r->report = (ReplayReport){ 0 };
+    }
+    return g_steal_pointer(&r->engine);
+}
+
+const Engine *replay_engine(const Replay *replay)
+{
+    return replay->engine;
+}
+
+int64_t replay_now_us(const Replay *replay)
+{
+    return replay->now_us;
+}
+
+const EngineOutputs *replay_outputs(const Replay *replay)
+{
+    return replay->outputs;
+}
+
+char *replay_snapshot(const Engine *engine, int64_t now_us)
+{
+    const Policy *policy = engine_policy(engine);
+    g_autoptr(json_t) json = json_pack("{s:I, s:o, s:{s:s, s:s}}", "now_us", (json_int_t) now_us, "engine", engine_snapshot(engine), "policy",
+                                       "name", policy->name, "text", policy->text);
+
+    return json_text(json);
+}
+
+Engine *replay_restore(const char *snapshot, int64_t *ret_now_us, GError **error)
+{
+    g_autoptr(json_t) json = json_parse(snapshot, strlen(snapshot), "snapshot", error);
+    const json_t *policy_json = json_object_get(json, "policy");
+    const char *name, *text;
+
+    if (json == NULL || !json_get_string(policy_json, "name", &name, error) || !json_get_string(policy_json, "text", &text, error))
+        return NULL;
+    g_autoptr(Policy) policy = policy_parse(name, text, error);
+    Engine *engine = policy == NULL ? NULL : engine_restore(json_object_get(json, "engine"), policy, error);
+    if (engine != NULL)
+        *ret_now_us = json_int_or(json, "now_us", 0);
+    return engine;
+}
