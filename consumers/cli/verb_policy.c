@@ -1,6 +1,7 @@
 /* mend policy check FILE | show [FILE] | run: the file before it is used, what it means, and the engine alone in the foreground. */
 #include "consumers/cli/show.h"
 #include "consumers/cli/wire.h"
+#include "consumers/cli/verb_policy_test.h"
 #include "consumers/cli/verbs.h"
 #include "consumers/policy/language/policy_file.h"
 #include "consumers/policy/policyd.h"
@@ -15,13 +16,16 @@
 
 typedef struct PolicyOptions {
     WireOptions site;
-    char *file, *name, *log_level;
+    char *file, *name, *log_level, *cases;
+    bool accept;
 } PolicyOptions;
 
 static const Setting rows[] = {
     { "policy", SETTING_STRING, offsetof(PolicyOptions, file), 0, 0, NULL, "run: FILE with the policy; without it the default policy" },
     { "name", SETTING_STRING, offsetof(PolicyOptions, name), 0, 0, "main", "run: NAME of this engine" },
     { "log-level", SETTING_STRING, offsetof(PolicyOptions, log_level), 0, 0, "notice", "run: error, warning, notice, info or debug" },
+    { "cases", SETTING_STRING, offsetof(PolicyOptions, cases), 0, 0, NULL, "test: FOLDER with the cases; without it \"cases\" beside the policy" },
+    { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
     WIRE_ROWS(PolicyOptions),
 };
 
@@ -155,9 +159,12 @@ static int act(const PolicyOptions *options, char **rest)
         return check(rest[1]);
     if (n >= 1 && n <= 2 && strcmp(rest[0], "show") == 0)
         return show(rest[1] != NULL ? rest[1] : options->file, options->site.json);
+    if (n >= 1 && n <= 2 && strcmp(rest[0], "test") == 0)
+        return policy_test(&(PolicyTestOptions){ .policy = rest[1] != NULL ? rest[1] : options->file, .cases = options->cases,
+                                                 .accept = options->accept, .json = options->site.json });
     if (n == 1 && strcmp(rest[0], "run") == 0)
         return run_engine(options);
-    fprintf(stderr, "usage: mend policy check FILE | show [FILE] [--json] | run [options]\n");
+    fprintf(stderr, "usage: mend policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | run [options]\n");
     return EXIT_WRONG;
 }
 
@@ -167,7 +174,7 @@ int verb_policy(char **argv)
     g_auto(GStrv) rest = NULL;
     ExitStatus status;
 
-    if (verb_begin("policy check FILE | show [FILE] [--json] | run [options]", rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv,
+    if (verb_begin("policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | run [options]", rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv,
                    &rest, &status))
         status = (ExitStatus) act(&options, rest);
     settings_done(rows, G_N_ELEMENTS(rows), &options);

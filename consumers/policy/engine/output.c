@@ -72,7 +72,7 @@ static Command *command_copy(const Command *command)
 
 static void put_command_record(Stage *s, const Incident *incident, const Command *command, const char *record, json_t *data)
 {
-    json_t *json = json_pack("{s:s, s:o, s:i, s:i, s:b}", "record", record, "command", command_to_json(command), "step",
+    json_t *json = json_pack("{s:s, s:o, s:s, s:i, s:i, s:b}", "record", record, "command", command_to_json(command), "rule", incident->rule, "step",
                              (int) incident->step + 1, "attempt", (int) incident->attempts, "again", data == NULL);
 
     set_incident(json, incident);
