@@ -23,6 +23,7 @@ Engine *engine_new(Policy *policy)
     engine->host_agents = g_hash_table_new(g_str_hash, g_str_equal);
     engine->commands = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&engine->incidents);
+    due_heap_init(&engine->due);
     engine->timer_us = NEVER_US;
     engine->next_number = 1;
     return engine;
@@ -33,6 +34,7 @@ void engine_free(Engine *engine)
     if (engine == NULL)
         return;
     g_hash_table_unref(engine->commands);
+    due_heap_clear(&engine->due);
     g_queue_clear_full(&engine->incidents, (GDestroyNotify) incident_free);
     g_hash_table_unref(engine->host_agents);
     g_ptr_array_unref(engine->hosts);
@@ -179,7 +181,7 @@ static void incident_seen_otherwise(Stage *s, Incident *incident)
         break;
     case INCIDENT_NEEDS_HUMAN:
         incident->healed_since_us = 0;
-        incident->due_us = NEVER_US;
+        incident_set_due(s->engine, incident, NEVER_US);
         break;
     default: /* ACTING: the answer or its deadline decides */
         break;
@@ -348,13 +350,19 @@ static void step_result(Stage *s, const Result *result)
 
 static void step_timer(Stage *s)
 {
-    evidence_due(s);
-    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
-        Incident *incident = l->data;
+    Engine *engine = s->engine;
 
-        next = l->next;
-        if (incident->due_us <= s->engine->now_us)
-            ladder_due(s, incident);
+    /* What becomes due again by being served is served with the next timer. */
+    for (guint left = engine->due.all->len; left > 0; left--) {
+        DueTime *due = due_first(&engine->due);
+
+        if (due == NULL || due->at_us > engine->now_us)
+            break;
+        due_set(&engine->due, due, NEVER_US);
+        switch (due->kind) {
+        case DUE_HOST:     evidence_due(s, DUE_OWNER(due, HostState, due)->entity);  break;
+        case DUE_INCIDENT: ladder_due(s, DUE_OWNER(due, Incident, due)); break;
+        }
     }
 }
 
@@ -394,8 +402,8 @@ static void step_start(Stage *s)
     for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
         Incident *incident = l->data;
 
-        if (incident->due_us < engine->guard_until_us)
-            incident->due_us = engine->guard_until_us;
+        if (incident->due.at_us < engine->guard_until_us)
+            incident_set_due(engine, incident, engine->guard_until_us);
     }
     put_record(s, "start", NULL, NULL, json_pack("{s:I, s:i}", "guard_us", (json_int_t) engine->policy->startup_guard_us, "open",
                                                  (int) engine->incidents.length),

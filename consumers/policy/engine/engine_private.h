@@ -38,6 +38,7 @@ struct Engine {
     GHashTable *host_agents;       /* agent name -> EntityState of its host, borrowed */
     GHashTable *commands;          /* id of a command in flight -> Incident, borrowed */
     GQueue incidents;              /* of Incident, owned, in the order of number */
+    DueHeap due;
     uint64_t epoch;                /* 0: not acting */
     int64_t now_us, guard_until_us, timer_us;
     bool observer_fault, paused;
@@ -93,6 +94,7 @@ void ladder_verify_again(Stage *s, Incident *incident);     /* VERIFYING: no lon
 void ladder_seen_well(Stage *s, Incident *incident);        /* VERIFYING, NEEDS_HUMAN: the healed state is there */
 void ladder_due(Stage *s, Incident *incident);              /* its time has come */
 void ladder_restart(Incident *incident);
+void incident_set_due(Engine *engine, Incident *incident, int64_t at_us);
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values);
 void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why);
 const Step *incident_step(const Engine *engine, const Incident *incident); /* NULL: rule gone or ladder at its end */

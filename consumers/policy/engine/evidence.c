@@ -146,17 +146,17 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
     return t.gone >= need && t.gone_independent > 0 ? VERDICT_DEAD : VERDICT_UNKNOWN;
 }
 
-static void stale_due(const Engine *engine, HostState *host)
+static void stale_due(Engine *engine, HostState *host)
 {
-    host->due_us = NEVER_US;
-    if (host->channel[CHANNEL_SESSION].says != SAYS_GONE)
-        return;
-    for (Channel c = CHANNEL_SESSION + 1; c < CHANNEL_N; c++) {
+    int64_t due_us = NEVER_US;
+
+    for (Channel c = CHANNEL_SESSION + 1; host->channel[CHANNEL_SESSION].says == SAYS_GONE && c < CHANNEL_N; c++) {
         int64_t stale_us = host->channel[c].at_us + engine->policy->evidence.stale_us + 1;
 
         if (host->channel[c].says == SAYS_ALIVE && stale_us > engine->now_us)
-            host->due_us = MIN(host->due_us, stale_us);
+            due_us = MIN(due_us, stale_us);
     }
+    due_set(&engine->due, &host->due, due_us);
 }
 
 /* VMs of a host that is dead or off are lost until something else is said of them. */
@@ -241,23 +241,9 @@ void evidence_judge(Stage *s, EntityState *host, const Event *event)
     judge_all(s, event);
 }
 
-int64_t evidence_due_us(const Engine *engine)
+void evidence_due(Stage *s, EntityState *host)
 {
-    int64_t due_us = NEVER_US;
-
-    for (guint i = 0; i < engine->hosts->len; i++)
-        due_us = MIN(due_us, ((const EntityState *) engine->hosts->pdata[i])->host->due_us);
-    return due_us;
-}
-
-void evidence_due(Stage *s)
-{
-    for (guint i = 0; i < s->engine->hosts->len; i++) {
-        EntityState *host = s->engine->hosts->pdata[i];
-
-        if (host->host->due_us <= s->engine->now_us)
-            judge_one(s, host, NULL);
-    }
+    judge_one(s, host, NULL);
 }
 
 bool evidence_is_independent(Engine *engine, const EntityState *entity)

@@ -29,7 +29,9 @@ void facts_attach(Engine *engine, EntityState *entity)
 {
     if (g_str_has_prefix(entity->path, "host/")) {
         entity->host = g_new0(HostState, 1);
-        entity->host->due_us = NEVER_US;
+        entity->host->entity = entity;
+        due_init(&entity->host->due, DUE_HOST);
+        entity->host->due.name = entity->path;
         insert_sorted(engine->hosts, entity);
     } else if (g_str_has_prefix(entity->path, "vm/")) {
         entity->vm = g_new0(VmState, 1);

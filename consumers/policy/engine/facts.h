@@ -4,6 +4,7 @@
 #ifndef MEND_POLICY_FACTS_H
 #define MEND_POLICY_FACTS_H
 
+#include "consumers/policy/engine/due.h"
 #include "lib/base/base.h"
 #include "lib/model/event.h"
 
@@ -40,7 +41,8 @@ typedef struct HostState {
     ChannelState channel[CHANNEL_N];
     Verdict verdict;
     bool independent;          /* dead by channels other than its session */
-    int64_t due_us;            /* when a channel's word grows stale */
+    DueTime due;                   /* when a channel's word grows stale */
+    EntityState *entity;       /* whose it is */
 } HostState;
 
 /* A copy that may run. */
@@ -94,8 +96,7 @@ const char *channel_name(Channel channel);
 bool channel_parse(const char *text, Channel *ret);
 /* @host's verdict anew; a changed one becomes its state, with what follows from that. @event (may be NULL): what made it change. */
 void evidence_judge(Stage *s, EntityState *host, const Event *event);
-void evidence_due(Stage *s);                      /* time alone has passed */
-int64_t evidence_due_us(const Engine *engine);
+void evidence_due(Stage *s, EntityState *host);   /* time alone has passed */
 bool evidence_is_independent(Engine *engine, const EntityState *entity);
 /* Each channel and what it says, for records. (transfer full) */
 json_t *evidence_to_json(const Engine *engine, const EntityState *host);

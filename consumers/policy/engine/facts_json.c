@@ -32,7 +32,7 @@ static void set_text(json_t *json, const char *key, const char *text)
 static json_t *host_to_json(const HostState *host)
 {
     json_t *json = json_pack("{s:i, s:b, s:I, s:I, s:i, s:o}", "verdict", (int) host->verdict, "independent", host->independent, "due_us",
-                             (json_int_t) host->due_us, "memory_bytes", (json_int_t) host->memory_bytes, "vcpus", (int) host->vcpus,
+                             (json_int_t) host->due.at_us, "memory_bytes", (json_int_t) host->memory_bytes, "vcpus", (int) host->vcpus,
                              "channels", channels_to_json(host->channel, CHANNEL_N));
 
     set_text(json, "agent", host->agent);
@@ -93,7 +93,7 @@ static void host_from_json(Engine *engine, EntityState *entity, const json_t *js
 
     host->verdict = (Verdict) CLAMP(json_int_or(json, "verdict", 0), 0, VERDICT_N - 1);
     host->independent = json_bool_or(json, "independent", false);
-    host->due_us = json_int_or(json, "due_us", NEVER_US);
+    due_set(&engine->due, &host->due, json_int_or(json, "due_us", NEVER_US));
     host->memory_bytes = (uint64_t) json_int_or(json, "memory_bytes", 0);
     host->vcpus = (unsigned) json_int_or(json, "vcpus", 0);
     channels_from_json(host->channel, CHANNEL_N, json_object_get(json, "channels"));

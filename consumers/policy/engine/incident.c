@@ -86,7 +86,7 @@ Incident *incident_new(void)
     Incident *incident = g_new0(Incident, 1);
 
     incident->flights = g_ptr_array_new_with_free_func((GDestroyNotify) flight_free);
-    incident->due_us = NEVER_US;
+    due_init(&incident->due, DUE_INCIDENT);
     return incident;
 }
 
@@ -157,7 +157,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
                              (int) i->attempts);
 
     json_object_set_new(json, "opened_us", json_integer(i->opened_us));
-    json_object_set_new(json, "due_us", json_integer(i->due_us));
+    json_object_set_new(json, "due_us", json_integer(i->due.at_us));
+    json_object_set_new(json, "priority", json_integer(i->due.priority));
     json_object_set_new(json, "wait_since_us", json_integer(i->wait_since_us));
     json_object_set_new(json, "healed_since_us", json_integer(i->healed_since_us));
     if (i->boot_id != NULL)
@@ -216,12 +217,12 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->rule = g_strdup(rule);
     i->boot_id = g_strdup(json_string_or(json, "boot_id", NULL));
     i->wait = (IncidentWait) wait;
-    i->number = (uint64_t) json_int_or(json, "number", 0);
+    i->number = i->due.order = (uint64_t) json_int_or(json, "number", 0);
+    i->due.priority = (int) json_int_or(json, "priority", 50);
     i->step = (unsigned) json_int_or(json, "step", 0);
     i->step_attempts = (unsigned) json_int_or(json, "step_attempts", 0);
     i->attempts = (unsigned) json_int_or(json, "attempts", 0);
     i->opened_us = json_int_or(json, "opened_us", 0);
-    i->due_us = json_int_or(json, "due_us", NEVER_US);
     i->wait_since_us = json_int_or(json, "wait_since_us", 0);
     i->healed_since_us = json_int_or(json, "healed_since_us", 0);
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));

@@ -2,6 +2,7 @@
 #ifndef MEND_POLICY_INCIDENT_H
 #define MEND_POLICY_INCIDENT_H
 
+#include "consumers/policy/engine/due.h"
 #include "lib/model/command.h"
 
 typedef enum {
@@ -37,12 +38,14 @@ typedef struct Incident {
     char *id, *event_id, *rule, *boot_id;
     EntityState *entity;       /* borrowed: entities outlive their incidents */
     uint64_t number;           /* order of opening */
+    GList *link;               /* in the engine's list of incidents */
     IncidentState state;
     IncidentWait wait;
     unsigned step;             /* of the ladder, from 0 */
     unsigned step_attempts;    /* made in this step by this incident */
     unsigned attempts;         /* made in all */
-    int64_t opened_us, due_us; /* due: NEVER_US when only an input can go on */
+    int64_t opened_us;
+    DueTime due;                   /* incident_set_due(); NEVER_US when only an input can go on */
     int64_t wait_since_us;     /* of WAIT_AGENT and WAIT_UNKNOWN, which are capped; 0: not waiting */
     int64_t healed_since_us;   /* 0: not seen well */
     GPtrArray *flights;        /* of Flight: the commands of the present attempt, in the order they left */
@@ -62,7 +65,7 @@ bool incident_is_closed(const Incident *incident);
 bool incident_can_move(IncidentState from, IncidentState to);
 /* An illegal move is a bug of ours, never an input's. */
 void incident_move(Incident *incident, IncidentState to);
-Incident *incident_new(void);
+Incident *incident_new(void); /* of priority 0 and number 0, due never */
 void incident_free(Incident *incident);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Incident, incident_free)
 

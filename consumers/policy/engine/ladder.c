@@ -54,10 +54,12 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->rule = g_strdup(rule->name);
     incident->boot_id = g_strdup(event_fields(event)->boot_id);
     incident->entity = entity;
-    incident->number = engine->next_number++;
+    incident->number = incident->due.order = engine->next_number++;
+    incident->due.priority = rule->priority;
     incident->opened_us = engine->now_us;
     entity->incident = incident;
     g_queue_push_tail(&engine->incidents, incident);
+    incident->link = engine->incidents.tail;
     put_record(s, "incident.open", incident, NULL,
                json_pack("{s:s, s:s, s:s*, s:o}", "event", incident->event_id, "rule", rule->name, "where",
                          rule->where == NULL ? NULL : condition_text(rule->where), "values", values),
@@ -76,15 +78,21 @@ void incident_close(Stage *s, Incident *incident, IncidentState how, const char 
                json_pack("{s:s, s:i, s:I}", "state", incident_state_name(how), "attempts", (int) incident->attempts, "lasted_us",
                          (json_int_t) (engine->now_us - incident->opened_us)),
                "%s: %s", incident_state_name(how), why);
+    incident_set_due(engine, incident, NEVER_US);
     incident->entity->incident = NULL;
-    g_queue_remove(&engine->incidents, incident);
+    g_queue_delete_link(&engine->incidents, incident->link);
     incident_free(incident);
+}
+
+void incident_set_due(Engine *engine, Incident *incident, int64_t at_us)
+{
+    due_set(&engine->due, &incident->due, at_us);
 }
 
 static void needs_human(Stage *s, Incident *incident, const char *to, const char *why)
 {
     incident_move(incident, INCIDENT_NEEDS_HUMAN);
-    incident->due_us = NEVER_US;
+    incident_set_due(s->engine, incident, NEVER_US);
     incident->healed_since_us = 0;
     s->engine->count.needs_human++;
     put_record(s, "incident.needs-human", incident, NULL, json_pack("{s:i}", "attempts", (int) incident->attempts), "%s", why);
@@ -126,12 +134,12 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
         incident->wait_since_us = 0;
     else if (incident->wait_since_us == 0)
         incident->wait_since_us = s->engine->now_us;
-    incident->due_us = answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : answer->until_us;
+    incident_set_due(s->engine, incident, answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : answer->until_us);
     if (incident->wait == answer->wait)
         return;
     incident->wait = answer->wait;
     put_record(s, "incident.waits", incident, NULL,
-               json_pack("{s:s, s:I, s:s*, s:o}", "would", action, "until_us", (json_int_t) incident->due_us, "detail", answer->text,
+               json_pack("{s:s, s:I, s:s*, s:o}", "would", action, "until_us", (json_int_t) incident->due.at_us, "detail", answer->text,
                          "gates", gates_to_json(ask)),
                "%s waits for %s%s%s", action, incident_wait_text(answer->wait), text == NULL ? "" : ": ", text == NULL ? "" : text);
 }
@@ -150,7 +158,7 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
     }
     incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;
-    incident->due_us = engine->now_us + step->timeout_us + ANSWER_GRACE_US;
+    incident_set_due(engine, incident, engine->now_us + step->timeout_us + ANSWER_GRACE_US);
     for (guint i = 0; i < deed->commands->len; i++) {
         Command *command = g_steal_pointer(&deed->commands->pdata[i]);
         g_autofree char *rung = g_strdup_printf("%u", incident->step), *attempt = g_strdup_printf("%u", incident->attempts);
@@ -251,7 +259,7 @@ void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
     entity_window(incident->entity, incident->rule, incident->step)->ended_us = s->engine->now_us;
     incident_move(incident, INCIDENT_OPEN);
     incident->healed_since_us = 0;
-    incident->due_us = NEVER_US;
+    incident_set_due(s->engine, incident, NEVER_US);
     put_record(s, "attempt.failed", incident, NULL,
                json_pack("{s:s*, s:i}", "command", incident_command(incident) == NULL ? NULL : incident_command(incident)->id, "attempt",
                          (int) incident->attempts),
@@ -264,7 +272,7 @@ void ladder_skip_step(Stage *s, Incident *incident, const char *why)
     commands_end(s, incident);
     if (incident->state != INCIDENT_OPEN)
         incident_move(incident, INCIDENT_OPEN);
-    incident->due_us = NEVER_US;
+    incident_set_due(s->engine, incident, NEVER_US);
     put_record(s, "step.skipped", incident, NULL, json_pack("{s:i}", "step", (int) incident->step + 1),
                "trying again cannot help: %s", why);
     step_next(incident);
@@ -298,7 +306,7 @@ void ladder_verify(Stage *s, Incident *incident)
 
     incident_move(incident, INCIDENT_VERIFYING);
     incident->healed_since_us = 0;
-    incident->due_us = s->engine->now_us + (step == NULL ? 0 : step->timeout_us);
+    incident_set_due(s->engine, incident, s->engine->now_us + (step == NULL ? 0 : step->timeout_us));
 }
 
 void ladder_verify_again(Stage *s, Incident *incident)
@@ -306,7 +314,7 @@ void ladder_verify_again(Stage *s, Incident *incident)
     const Step *step = incident_step(s->engine, incident);
 
     incident->healed_since_us = 0;
-    incident->due_us = s->engine->now_us + (step == NULL ? 0 : step->timeout_us);
+    incident_set_due(s->engine, incident, s->engine->now_us + (step == NULL ? 0 : step->timeout_us));
 }
 
 static int64_t healed_for_us(const Engine *engine, const Incident *incident)
@@ -321,9 +329,9 @@ void ladder_seen_well(Stage *s, Incident *incident)
     if (incident->healed_since_us != 0)
         return;
     incident->healed_since_us = s->engine->now_us;
-    incident->due_us = s->engine->now_us + healed_for_us(s->engine, incident);
+    incident_set_due(s->engine, incident, s->engine->now_us + healed_for_us(s->engine, incident));
     put_record(s, "seen-well", incident, NULL, NULL, "%s is seen well", incident->entity->path);
-    if (incident->due_us <= s->engine->now_us)
+    if (incident->due.at_us <= s->engine->now_us)
         ladder_due(s, incident);
 }
 
@@ -331,7 +339,7 @@ void ladder_due(Stage *s, Incident *incident)
 {
     switch (incident->state) {
     case INCIDENT_OPEN:
-        incident->due_us = NEVER_US;
+        incident_set_due(s->engine, incident, NEVER_US);
         ladder_decide(s, incident);
         break;
     case INCIDENT_ACTING:

@@ -94,16 +94,14 @@ void put_command_again(Stage *s, const Incident *incident, const Command *comman
 
 int64_t engine_due_us(const Engine *engine)
 {
-    int64_t due_us = NEVER_US;
+    const DueTime *first = due_first(&engine->due);
 
-    for (const GList *l = engine->incidents.head; l != NULL; l = l->next)
-        due_us = MIN(due_us, ((const Incident *) l->data)->due_us);
-    return MIN(due_us, evidence_due_us(engine));
+    return first == NULL ? NEVER_US : first->at_us;
 }
 
 void put_timer(Stage *s)
 {
-    int64_t due_us = s->engine->incidents.head == NULL && s->engine->hosts->len == 0 ? NEVER_US : engine_due_us(s->engine);
+    int64_t due_us = engine_due_us(s->engine);
 
     if (due_us == s->engine->timer_us)
         return;

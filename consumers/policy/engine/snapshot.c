@@ -134,6 +134,8 @@ static bool incidents_from_json(Engine *engine, const json_t *incidents, GError 
         if (incident == NULL)
             return false;
         g_queue_push_tail(&engine->incidents, incident);
+        incident->link = engine->incidents.tail;
+        incident_set_due(engine, incident, json_int_or(json, "due_us", NEVER_US));
         incident->entity = entity_find(engine, json_string_or(json, "entity", ""));
         if (incident->entity == NULL) {
             g_set_error(error, JSON_ERROR, JSON_ERROR_MISSING, "the entity of incident %s is not in the snapshot", incident->id);
