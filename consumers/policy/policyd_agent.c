@@ -45,7 +45,7 @@ static bool incident_told(Policyd *p, const char *entity, json_t *all)
 /* Those that ended are in the journal only. Bounded: the newest of at most 200 entities. */
 static json_t *incidents_told(Policyd *p)
 {
-    g_auto(GStrv) entities = journal_entities(machine_journal(p->machine), "service/", 200, NULL);
+    g_auto(GStrv) entities = journal_entities(machine_journal(p->machine), "/", 200, NULL);
     json_t *all = json_array();
 
     for (size_t i = 0; entities != NULL && entities[i] != NULL; i++)

@@ -15,11 +15,12 @@ G_DEFINE_QUARK(mend-story-error-quark, story_error)
 #define EVENTS_MAX 20
 #define CANDIDATES_MAX 8
 
-typedef struct Teller {
-    json_t *incidents, *events; /* arrays */
+struct Teller {
+    json_t *story;
+    json_t *incidents, *events; /* arrays in it */
     json_t *open;               /* borrowed: the incident lines go to; NULL */
     GHashTable *told;           /* ids of events: one that came twice is told once */
-} Teller;
+};
 
 static json_t *lines_of(Teller *t)
 {
@@ -91,6 +92,8 @@ static char *values_text(const json_t *data)
 static void begin_incident(Teller *t, const json_t *record, const json_t *data, int64_t wall_us)
 {
     const char *where = json_string_or(data, "where", NULL);
+    size_t i;
+    json_t *other;
     g_autofree char *values = values_text(data);
     g_autofree char *rule = where == NULL ? g_strdup_printf("%s applies", json_string_or(data, "rule", ""))
                                           : g_strdup_printf("%s applies: %s (%s)", json_string_or(data, "rule", ""), where, values);
@@ -101,6 +104,41 @@ static void begin_incident(Teller *t, const json_t *record, const json_t *data, 
     json_array_append_new(t->incidents, incident);
     t->open = incident;
     put_line(lines_of(t), wall_us, "rule", rule);
+    json_array_foreach(json_object_get(data, "not_asked"), i, other) {
+        g_autofree char *text = g_strdup_printf("rule %s listens too, and was not asked: %s stands before it", json_string_value(other),
+                                                json_string_or(data, "rule", ""));
+        put_line(lines_of(t), wall_us, "not done", text);
+    }
+}
+
+/* What was thought of and not done: what could have held it, other hosts, other rules, the other rungs. */
+static void put_considered(Teller *t, const json_t *data, int64_t wall_us)
+{
+    GString *text = g_string_new(NULL);
+    size_t i;
+    json_t *item;
+    const char *key;
+
+    json_array_foreach(json_object_get(data, "gates"), i, item)
+        g_string_append_printf(text, "%s%s%s%s%s", i == 0 ? "nothing holds it: " : ", ", json_string_or(item, "gate", ""),
+                               json_object_get(item, "text") == NULL ? "" : " (", json_string_or(item, "text", ""),
+                               json_object_get(item, "text") == NULL ? "" : ")");
+    put_line(lines_of(t), wall_us, "considered", text->str);
+    json_array_foreach(json_object_get(json_object_get(data, "considered"), "considered"), i, item) {
+        g_autofree char *line = g_strdup_printf("%s: %s", json_string_or(item, "host", ""), json_string_or(item, "text", ""));
+        put_line(lines_of(t), wall_us, "considered", line);
+    }
+    if (json_object_get(json_object_get(data, "considered"), "considered") == NULL)
+        json_object_foreach((json_t *) json_object_get(data, "considered"), key, item) {
+            g_autofree char *line = g_strdup_printf("%s: %s", key, json_string_value(item));
+            put_line(lines_of(t), wall_us, "considered", line);
+        }
+    g_string_truncate(text, 0);
+    json_array_foreach(json_object_get(data, "rungs"), i, item)
+        g_string_append_printf(text, "%s%s%s%s: %s", i == 0 ? "" : "; ", json_string_or(item, "do", ""),
+                               json_object_get(item, "to") == NULL ? "" : " ", json_string_or(item, "to", ""), json_string_or(item, "turn", ""));
+    put_line(lines_of(t), wall_us, "ladder", text->str);
+    g_string_free(text, TRUE);
 }
 
 static void put_command(Teller *t, const json_t *said, int64_t wall_us)
@@ -111,6 +149,8 @@ static void put_command(Teller *t, const json_t *said, int64_t wall_us)
                                             (int) json_int_or(said, "attempt", 0), (int) json_int_or(command, "epoch", 0),
                                             json_string_or(command, "id", ""));
 
+    if (!again)
+        put_considered(t, json_object_get(said, "data"), wall_us);
     put_line(lines_of(t), wall_us, "command", text);
     if (t->open != NULL)
         json_object_set_new(t->open, "attempts", json_integer(json_int_or(said, "attempt", 0)));
@@ -139,6 +179,8 @@ static const struct {
 } plain_lines[] = {
     { "incident.waits", "waits" },     { "attempt.failed", "failed" },          { "step.used-up", "step" },      { "step.skipped", "step" },
     { "seen-well", "seen well" },      { "incident.needs-human", "needs human" }, { "not-a-failure", "not done" }, { "rule.passed-over", "not done" },
+    { "verdict", "verdict" },          { "proof", "proof" },                    { "copies", "copies" },
+    { "derived", "follows" },          { "suppressed", "not told" },            { "result.late", "late" },
     { "operator", "operator" },        { "operator.refused", "operator" },      { "limit", "limit" },
 };
 
@@ -169,17 +211,24 @@ static void put_said(Teller *t, const json_t *said, int64_t wall_us)
             put_line(lines_of(t), wall_us, plain_lines[i].what, text);
 }
 
+void teller_hear(Teller *t, bool input, const json_t *record, int64_t wall_us)
+{
+    const char *entity = input ? json_string_or(json_object_get(record, "event"), "subject", NULL) : json_string_or(record, "entity", NULL);
+
+    if (g_strcmp0(entity, json_string_or(t->story, "entity", NULL)) != 0)
+        return;
+    if (input && json_object_get(record, "event") != NULL)
+        put_event(t, record, wall_us);
+    else if (!input)
+        put_said(t, record, wall_us);
+}
+
 static bool tell(const JournalRecord *record, void *user)
 {
-    Teller *t = user;
     g_autoptr(json_t) json = machine_record_json(record, NULL);
 
-    if (json == NULL)
-        return true;
-    if (record->kind == JOURNAL_INPUT && json_object_get(json, "event") != NULL)
-        put_event(t, json, record->wall_us);
-    else if (record->kind == JOURNAL_SAID)
-        put_said(t, json, record->wall_us);
+    if (json != NULL && (record->kind == JOURNAL_INPUT || record->kind == JOURNAL_SAID))
+        teller_hear(user, record->kind == JOURNAL_INPUT, json, record->wall_us);
     return true;
 }
 
@@ -223,28 +272,42 @@ static char *resolve(Journal *journal, const char *name, GError **error)
     return NULL;
 }
 
+Teller *teller_new(const char *entity)
+{
+    Teller *t = g_new0(Teller, 1);
+
+    t->story = json_pack("{s:s, s:[], s:[]}", "entity", entity, "incidents", "events");
+    t->incidents = json_object_get(t->story, "incidents");
+    t->events = json_object_get(t->story, "events");
+    t->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return t;
+}
+
+json_t *teller_end(Teller *t)
+{
+    json_t *story = t->story, *incident;
+    size_t i;
+
+    while (json_array_size(t->events) > EVENTS_MAX)
+        json_array_remove(t->events, 0);
+    json_array_foreach(t->incidents, i, incident)
+        set_ms(json_object_get(incident, "lines"));
+    set_ms(t->events);
+    g_hash_table_unref(t->told);
+    g_free(t);
+    return story;
+}
+
 json_t *story_of(Journal *journal, const char *name, GError **error)
 {
     g_autofree char *entity = resolve(journal, name, error);
-    Teller t = { 0 };
-    size_t i;
-    json_t *incident;
 
     if (entity == NULL)
         return NULL;
-    g_autoptr(json_t) story = json_pack("{s:s, s:[], s:[]}", "entity", entity, "incidents", "events");
-    t.incidents = json_object_get(story, "incidents");
-    t.events = json_object_get(story, "events");
-    g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    t.told = told;
-    if (!journal_story(journal, entity, RECORDS_MAX, tell, &t, error))
-        return NULL;
-    while (json_array_size(t.events) > EVENTS_MAX)
-        json_array_remove(t.events, 0);
-    json_array_foreach(t.incidents, i, incident)
-        set_ms(json_object_get(incident, "lines"));
-    set_ms(t.events);
-    return g_steal_pointer(&story);
+    Teller *t = teller_new(entity);
+    bool fine = journal_story(journal, entity, RECORDS_MAX, tell, t, error);
+    g_autoptr(json_t) story = teller_end(t);
+    return fine ? g_steal_pointer(&story) : NULL;
 }
 
 static void text_lines(GString *text, const json_t *lines)

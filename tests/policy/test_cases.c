@@ -1,8 +1,89 @@
 /* Golden cases: a folder is a test. policy.yaml (absent: the default policy) and events.json go in, commands.json is what must come
  * out. MEND_ACCEPT_GOLDEN=1 rewrites commands.json; the difference is then for people to review. */
 #include "consumers/policy/play.h"
+#include "consumers/policy/story.h"
+#include "lib/base/json.h"
 
 #include <string.h>
+
+typedef struct Heard {
+    json_t *records;   /* array of [input, record, time] */
+    json_t *commands;  /* array of what was said */
+} Heard;
+
+static void hear(const json_t *input, const EngineOutputs *outputs, int64_t now_us, void *user)
+{
+    Heard *heard = user;
+
+    json_array_append_new(heard->records, json_pack("[b, O, I]", 1, (json_t *) input, (json_int_t) now_us));
+    for (guint i = 0; i < outputs->len; i++) {
+        const EngineOutput *output = outputs->pdata[i];
+
+        if (output->json != NULL)
+            json_array_append_new(heard->records, json_pack("[b, O, I]", 0, output->json, (json_int_t) now_us));
+        if (output->kind == OUTPUT_COMMAND && !json_bool_or(output->json, "again", false))
+            json_array_append(heard->commands, output->json);
+    }
+}
+
+static json_t *story_about(const Heard *heard, const char *entity)
+{
+    Teller *teller = teller_new(entity);
+    size_t i;
+    json_t *record;
+
+    json_array_foreach(heard->records, i, record)
+        teller_hear(teller, json_is_true(json_array_get(record, 0)), json_array_get(record, 1), json_integer_value(json_array_get(record, 2)));
+    return teller_end(teller);
+}
+
+static bool has_line(const json_t *incident, const char *what, const char *part)
+{
+    size_t i;
+    json_t *line;
+
+    json_array_foreach(json_object_get(incident, "lines"), i, line)
+        if (strcmp(json_string_or(line, "what", ""), what) == 0 && strstr(json_string_or(line, "text", ""), part) != NULL)
+            return true;
+    return false;
+}
+
+/* `mend why` of every command: its rule, the values of the rule's condition, what was considered and not done. */
+static void check_why(const Heard *heard, const json_t *said)
+{
+    g_autoptr(json_t) story = story_about(heard, json_string_or(said, "entity", ""));
+    const char *id = json_string_or(json_object_get(said, "command"), "id", "");
+    size_t i;
+    json_t *incident;
+    bool found = false;
+
+    json_array_foreach(json_object_get(story, "incidents"), i, incident) {
+        if (!has_line(incident, "command", id))
+            continue;
+        found = true;
+        g_assert_true(has_line(incident, "rule", json_string_or(said, "rule", "?")));
+        g_assert_true(!has_line(incident, "rule", "where") || has_line(incident, "rule", " = "));
+        g_assert_true(has_line(incident, "considered", "nothing holds it: acting"));
+        g_assert_true(has_line(incident, "ladder", "attempt "));
+    }
+    if (!found)
+        g_test_message("no story of command %s on %s", id, json_string_or(said, "entity", ""));
+    g_assert_true(found);
+}
+
+static void check_every_why(const char *folder)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(json_t) records = json_array(), commands = json_array();
+    Heard heard = { records, commands };
+    size_t i;
+    json_t *said;
+
+    g_autofree char *text = play_case(folder, &(PlayOptions){ .heard = hear, .user = &heard }, &error);
+    g_assert_no_error(error);
+    json_array_foreach(commands, i, said)
+        check_why(&heard, said);
+}
 
 static void check_case(gconstpointer folder)
 {
@@ -18,6 +99,7 @@ static void check_case(gconstpointer folder)
     play_check(folder, &(PlayOptions){ 0 }, accept, &difference, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(difference, ==, NULL);
+    check_every_why(folder);
 }
 
 int main(int argc, char **argv)

@@ -63,7 +63,7 @@ void put_record(Stage *s, const char *kind, const Incident *incident, const char
     G_GNUC_PRINTF(6, 7);
 void put_notice(Stage *s, const char *kind, const char *to, const Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
 /* The decision is told with the command: hosts looked at (@considered, may be NULL), and every gate. */
-void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates);
+void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates, json_t *rungs);
 void put_command_again(Stage *s, const Incident *incident, const Command *command);
 void put_timer(Stage *s);
 

@@ -42,6 +42,22 @@ static void commands_forget(Stage *s, Incident *incident)
     g_ptr_array_set_size(incident->flights, 0);
 }
 
+/* Rules that listen too and were not asked, since the first that applies decides. (transfer full) */
+static json_t *rules_after(const Policy *policy, const Rule *rule, const char *kind)
+{
+    json_t *names = json_array();
+    bool after = false;
+
+    for (guint i = 0; i < policy->rules->len; i++) {
+        const Rule *other = policy->rules->pdata[i];
+
+        if (after && rule_listens(other, kind))
+            json_array_append_new(names, json_string(other->name));
+        after = after || other == rule;
+    }
+    return names;
+}
+
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values)
 {
     Engine *engine = s->engine;
@@ -61,8 +77,9 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     g_queue_push_tail(&engine->incidents, incident);
     incident->link = engine->incidents.tail;
     put_record(s, "incident.open", incident, NULL,
-               json_pack("{s:s, s:s, s:s*, s:o}", "event", incident->event_id, "rule", rule->name, "where",
-                         rule->where == NULL ? NULL : condition_text(rule->where), "values", values),
+               json_pack("{s:s, s:s, s:s*, s:o, s:o}", "event", incident->event_id, "rule", rule->name, "where",
+                         rule->where == NULL ? NULL : condition_text(rule->where), "values", values, "not_asked",
+                         rules_after(engine->policy, rule, event_fields(event)->kind)),
                "%s is %s: rule %s applies", entity->path, entity->state, rule->name);
     ladder_decide(s, incident);
 }
@@ -144,8 +161,23 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
                "%s waits for %s%s%s", action, incident_wait_text(answer->wait), text == NULL ? "" : ": ", text == NULL ? "" : text);
 }
 
+/* Every rung of the ladder and why it is this one's turn: what was tried, what would come next. (transfer full) */
+static json_t *rungs_to_json(const Rule *rule, const Incident *incident, unsigned made)
+{
+    json_t *all = json_array();
+
+    for (guint i = 0; i < rule->ladder->len; i++) {
+        const Step *step = rule->ladder->pdata[i];
+        g_autofree char *now = g_strdup_printf("attempt %u of %u", made + 1, step->attempts);
+
+        json_array_append_new(all, json_pack("{s:s, s:s*, s:s}", "do", step->action, "to", step->to, "turn",
+                                             i < incident->step ? "was tried, or could not help" : i == incident->step ? now : "comes after"));
+    }
+    return all;
+}
+
 /* The commands of an attempt, or the next ones of an attempt that goes on. */
-static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed, json_t *gates)
+static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed, json_t *gates, json_t *rungs)
 {
     Engine *engine = s->engine;
 
@@ -175,7 +207,7 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
         engine->count.commands++;
         if (incident->state != INCIDENT_ACTING)
             incident_move(incident, INCIDENT_ACTING);
-        put_command(s, incident, command, deed->considered, gates);
+        put_command(s, incident, command, deed->considered, gates, rungs);
         action_sent(s, command);
     }
     g_ptr_array_set_size(deed->commands, 0);
@@ -203,9 +235,9 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
     if (answer.wait == WAIT_NONE && deed.kind == DEED_DONE) {
         ladder_verify(s, incident);
     } else if (answer.wait == WAIT_NONE) {
-        g_autoptr(json_t) gates = gates_to_json(&ask);
+        g_autoptr(json_t) gates = gates_to_json(&ask), rungs = rungs_to_json(rule, incident, made);
 
-        deed_issue(s, incident, step, window, &deed, gates);
+        deed_issue(s, incident, step, window, &deed, gates, rungs);
     } else if (waited_too_long(s->engine, incident, &answer)) {
         g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(answer.wait));
 

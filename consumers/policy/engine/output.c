@@ -82,9 +82,9 @@ static void put_command_record(Stage *s, const Incident *incident, const Command
     output->command = command_copy(command);
 }
 
-void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates)
+void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates, json_t *rungs)
 {
-    put_command_record(s, incident, command, "command", json_pack("{s:O, s:O*}", "gates", gates, "considered", considered));
+    put_command_record(s, incident, command, "command", json_pack("{s:O, s:O*, s:O}", "gates", gates, "considered", considered, "rungs", rungs));
 }
 
 void put_command_again(Stage *s, const Incident *incident, const Command *command)
