@@ -25,6 +25,37 @@ static void node_free(void *data)
     g_free(node);
 }
 
+void yaml_node_free(YamlNode *node)
+{
+    node_free(node);
+}
+
+YamlNode *yaml_node_new(YamlKind kind, const YamlNode *place)
+{
+    YamlNode *node = g_new0(YamlNode, 1);
+
+    *node = (YamlNode){ .kind = kind, .line = place->line, .column = place->column };
+    if (kind != YAML_SCALAR)
+        node->items = g_ptr_array_new_with_free_func(node_free);
+    if (kind == YAML_MAP)
+        node->keys = g_ptr_array_new_with_free_func(node_free);
+    return node;
+}
+
+YamlNode *yaml_node_copy(const YamlNode *node)
+{
+    YamlNode *copy = yaml_node_new(node->kind, node);
+
+    copy->text = g_strdup(node->text);
+    copy->quoted = node->quoted;
+    for (size_t i = 0; i < yaml_size(node); i++) {
+        g_ptr_array_add(copy->items, yaml_node_copy(node->items->pdata[i]));
+        if (node->kind == YAML_MAP)
+            g_ptr_array_add(copy->keys, yaml_node_copy(node->keys->pdata[i]));
+    }
+    return copy;
+}
+
 void yaml_free(YamlFile *file)
 {
     if (file == NULL)

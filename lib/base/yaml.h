@@ -39,6 +39,10 @@ const YamlNode *yaml_at(const YamlNode *node, size_t i);
 const char *yaml_key(const YamlNode *map, size_t i);
 /* Sets an error at @node: "NAME:LINE:COLUMN: …". Returns false, for "return yaml_error(…)". */
 bool yaml_error(const YamlFile *file, const YamlNode *node, GError **error, const char *format, ...) G_GNUC_PRINTF(4, 5);
+/* For who builds trees: templates, defaults. A map's keys and items are added in pairs. */
+YamlNode *yaml_node_new(YamlKind kind, const YamlNode *place); /* with the place of another */
+YamlNode *yaml_node_copy(const YamlNode *node);
+void yaml_node_free(YamlNode *node);                           /* NULL is fine */
 /* Scalars by the YAML 1.2 core schema: null, true/false, integers, floats; quoted: strings. (transfer full) */
 json_t *yaml_to_json(const YamlNode *node);
 
