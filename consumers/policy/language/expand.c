@@ -309,7 +309,7 @@ static void service_whole(YamlNode *services, guint i)
 
 typedef struct Level { /* where defaults come from, the nearest first */
     const YamlNode *map;
-    char *origin;
+    const char *origin;
 } Level;
 
 static void default_services(Expansion *x, YamlNode *vm, const Level *levels, size_t n_levels)
@@ -324,7 +324,7 @@ static void default_services(Expansion *x, YamlNode *vm, const Level *levels, si
     }
 }
 
-static void default_application(Expansion *x, YamlNode *application, size_t index)
+static void default_application(Expansion *x, const YamlNode *application, size_t index)
 {
     static const char *const no_vm_keys[] = { "service", NULL };
     const YamlNode *site = yaml_get(x->root, "defaults"), *own = yaml_get(application, "defaults");
@@ -378,7 +378,6 @@ static void expand_ladder(Expansion *x, YamlNode *rule)
     const YamlNode *named = yaml_get(ladders, ladder->text);
     if (named == NULL) {
         complain_unknown(x->l, ladder, "ladder", ladder->text, ladders);
-        map_remove(x->l, rule, "ladder");
         return;
     }
     g_autofree char *origin = g_strconcat("ladders.", ladder->text, NULL);
@@ -419,7 +418,7 @@ static void expand_all(Expansion *x)
             expand_templates(x, (YamlNode *) yaml_at(x->root, i));
     check_templates(x);
     for (size_t i = 0; applications != NULL && applications->kind == YAML_LIST && i < yaml_size(applications); i++)
-        default_application(x, (YamlNode *) yaml_at(applications, i), i);
+        default_application(x, yaml_at(applications, i), i);
     expand_rules(x);
 }
 

@@ -83,18 +83,19 @@ SECTION(application, "an application",
         { "groups", FIELD_TEXTS, AT(Application, groups) },
         HAND("defaults"), NEED("vms"));
 SECTION(vm_match, "match", { "name", FIELD_TEXT, AT(AppVm, match_name) }, { "id", FIELD_TEXT, AT(AppVm, match_id) });
-SECTION(vm, "a VM",
-        NAME(AppVm), { "match", FIELD_MAP, .section = &section_vm_match },
-        { "ha", FIELD_BOOL, AT(AppVm, ha) },
-        { "priority", FIELD_WHOLE, AT(AppVm, priority), 0, 100 },
-        { "memory", FIELD_BYTES, AT(AppVm, memory_bytes), 1 << 20, 1e15 },
-        { "vcpus", FIELD_COUNT, AT(AppVm, vcpus), 1, 4096 },
-        { "storage", FIELD_TEXTS, AT(AppVm, storage) },
-        { "boot_grace", FIELD_DURATION, AT(AppVm, boot_grace_us), 0, DAY_US },
-        { "on_io_error", FIELD_WORD, AT(AppVm, on_io_error), .words = io_error_words },
-        { "after", FIELD_TEXTS, AT(AppVm, after) },
-        { "needs", FIELD_TEXTS, AT(AppVm, needs) },
-        HAND("defaults"), HAND("services"));
+#define VM_FIELDS                                                                       \
+    { "ha", FIELD_BOOL, AT(AppVm, ha) },                                                \
+    { "priority", FIELD_WHOLE, AT(AppVm, priority), 0, 100 },                           \
+    { "memory", FIELD_BYTES, AT(AppVm, memory_bytes), 1 << 20, 1e15 },                  \
+    { "vcpus", FIELD_COUNT, AT(AppVm, vcpus), 1, 4096 },                                \
+    { "storage", FIELD_TEXTS, AT(AppVm, storage) },                                     \
+    { "boot_grace", FIELD_DURATION, AT(AppVm, boot_grace_us), 0, DAY_US },              \
+    { "on_io_error", FIELD_WORD, AT(AppVm, on_io_error), .words = io_error_words },     \
+    { "after", FIELD_TEXTS, AT(AppVm, after) },                                         \
+    { "needs", FIELD_TEXTS, AT(AppVm, needs) },                                         \
+    HAND("services")
+SECTION(vm, "a VM", NAME(AppVm), { "match", FIELD_MAP, .section = &section_vm_match }, VM_FIELDS, HAND("defaults"));
+SECTION(vm_defaults, "defaults of VMs", VM_FIELDS, HAND("service"));
 SECTION(service, "a service",
         NAME(AppService),
         { "standard", FIELD_WORD, AT(AppService, standard), .words = standard_words },

@@ -42,13 +42,13 @@ static int node_width(const YamlNode *node)
     return MAX(1, (int) g_utf8_strlen(node->text, -1) + (node->quoted ? 2 : 0));
 }
 
-/* The same mistake of a template is made by each that uses it: once is enough. */
+/* One place, one complaint: the first is the cause of the others, or a template's mistake that each who uses it makes again. */
 static void add_complaint(GPtrArray *complaints, int line, int column, int width, char *text)
 {
     for (guint i = 0; i < complaints->len; i++) {
         const Complaint *c = complaints->pdata[i];
 
-        if (c->line == line && c->column == column && strcmp(c->text, text) == 0) {
+        if (c->line == line && c->column == column) {
             g_free(text);
             return;
         }

@@ -45,6 +45,10 @@ void read_each(Loader *l, const YamlNode *node, const char *what, void (*read)(L
 /* A list of texts into @ret. */
 void read_texts(Loader *l, const YamlNode *node, const char *key, GPtrArray *ret);
 bool read_condition(Loader *l, const YamlNode *node, const char *key, Condition **ret);
+/* What can be computed of an event and its entity: group_by, when. */
+bool read_expression(Loader *l, const YamlNode *node, const char *key, Expression **ret);
+/* The calendar called @name. */
+void read_schedule(Loader *l, const YamlNode *node, const char *name, Schedule **ret);
 /* The word "off" (or @off) turns a section off. */
 bool node_is_word(const YamlNode *node, const char *word);
 
@@ -55,12 +59,14 @@ void loader_origin(Loader *l, const YamlNode *node, const char *where);
 
 /* expand.c: variables, templates, defaults and named ladders are put where they belong. */
 void policy_expand(Loader *l);
-/* Steps take from `defaults` what they do not say; what the default rules say themselves stays. */
 
 /* read_*.c: one for each part of a file. */
 void read_notify(Loader *l, const YamlNode *root);
 void read_calendars(Loader *l, const YamlNode *root);
 void read_rules(Loader *l, const YamlNode *root);
+/* Against their keys only: what is in them is read where it is used. */
+void read_vm_defaults(Loader *l, const YamlNode *node);
+void read_service_defaults(Loader *l, const YamlNode *node);
 void read_applications(Loader *l, const YamlNode *root);
 void read_site(Loader *l, const YamlNode *root);   /* topology, placement */
 void read_guards(Loader *l, const YamlNode *root); /* maintenance, silences, holds, budgets, flapping, quarantine, evidence */

@@ -3,6 +3,7 @@
 #include "consumers/policy/language/loader.h"
 
 #include "lib/base/clock.h"
+#include "lib/base/settings.h"
 
 #include <math.h>
 #include <string.h>
@@ -50,7 +51,7 @@ static void wrong_unit(Loader *l, const YamlNode *node, const char *key, const c
     if (meant != NULL)
         complain(l, node, "%s: \"%s\" is no %s, did you mean \"%s\"?", key, node->text, what, meant);
     else if (only_digits(node->text))
-        complain(l, node, "%s: %s of what? A %s has its unit: %s", key, node->text, what, wanted);
+        complain(l, node, "%s: %s of what? Every %s has its unit: %s", key, node->text, what, wanted);
     else
         complain(l, node, "%s: \"%s\" is no %s: %s is wanted", key, node->text, what, wanted);
 }
@@ -278,7 +279,8 @@ void read_field(Loader *l, const YamlNode *node, const Field *field, void *targe
     }
 }
 
-static void unknown_key(Loader *l, const YamlNode *key, const Section *section)
+/* The known key that was probably meant, or NULL. */
+static const char *unknown_key(Loader *l, const YamlNode *key, const Section *section)
 {
     g_autofree const char **names = g_new0(const char *, section->n_fields + 1);
     g_autofree char *what = g_strdup_printf("key in %s", section->what);
@@ -286,23 +288,36 @@ static void unknown_key(Loader *l, const YamlNode *key, const Section *section)
     for (size_t i = 0; i < section->n_fields; i++)
         names[i] = section->fields[i].name;
     complain_word(l, key, what, key->text, names);
+    return nearest_word(key->text, names);
+}
+
+static void complain_missing(Loader *l, const YamlNode *map, const Section *section, GPtrArray *meant)
+{
+    for (size_t i = 0; i < section->n_fields; i++) {
+        const char *name = section->fields[i].name;
+
+        if (section->fields[i].needed && yaml_get(map, name) == NULL && !g_ptr_array_find_with_equal_func(meant, name, g_str_equal, NULL))
+            complain(l, map, "%s has no \"%s\"", section->what, name);
+    }
 }
 
 static bool read_map(Loader *l, const YamlNode *map, const Section *section, void *target, bool whole)
 {
+    g_autoptr(GPtrArray) meant = g_ptr_array_new();
+    const char *near;
+
     if (map->kind != YAML_MAP)
         return complain(l, map, "%s is a map: {%s: …} is wanted", section->what, section->fields[0].name);
     for (size_t i = 0; i < yaml_size(map); i++) {
         const Field *field = section_field(section, yaml_key(map, i));
 
-        if (field == NULL)
-            unknown_key(l, map->keys->pdata[i], section);
-        else
+        if (field != NULL)
             read_field(l, yaml_at(map, i), field, target);
+        else if ((near = unknown_key(l, map->keys->pdata[i], section)) != NULL)
+            g_ptr_array_add(meant, (char *) near);
     }
-    for (size_t i = 0; whole && i < section->n_fields; i++)
-        if (section->fields[i].needed && yaml_get(map, section->fields[i].name) == NULL)
-            complain(l, map, "%s has no \"%s\"", section->what, section->fields[i].name);
+    if (whole)
+        complain_missing(l, map, section, meant);
     return true;
 }
 
@@ -343,4 +358,9 @@ bool read_condition(Loader *l, const YamlNode *node, const char *key, Condition 
         return complain(l, node, "%s: a condition is wanted, as in event.intent == \"none\"", key);
     *ret = condition_parse(node->text, &offset, &local);
     return *ret != NULL || complain_inside(l, node, offset, "%s: %s", key, local->message);
+}
+
+bool read_expression(Loader *l, const YamlNode *node, const char *key, Expression **ret)
+{
+    return complain(l, node, "%s: expressions are read by a later version", key);
 }

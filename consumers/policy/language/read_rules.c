@@ -4,9 +4,6 @@
 #include <string.h>
 
 #define STEPS_MAX 20
-#define NUMERIC_ACTIONS "vm.set-memory"
-
-static const char *const no_words[] = { NULL };
 
 static void complain_target(Loader *l, const YamlNode *node, const char *name)
 {
@@ -29,8 +26,8 @@ static bool action_known(Loader *l, const YamlNode *node, const char *action)
 
     for (const char *const *a = policy_actions; *a != NULL; a++)
         g_ptr_array_add(known, (char *) *a);
-    g_ptr_array_add(known, ACTION_NOTIFY);
-    g_ptr_array_add(known, ACTION_APPROVE);
+    g_ptr_array_add(known, (char *) ACTION_NOTIFY);
+    g_ptr_array_add(known, (char *) ACTION_APPROVE);
     g_ptr_array_add(known, NULL);
     return g_strv_contains((const char *const *) known->pdata, action) ||
            complain_word(l, node, "action", action, (const char *const *) known->pdata);
@@ -56,7 +53,7 @@ static void read_step(Loader *l, const YamlNode *node, GPtrArray *ladder)
     if (step->to != NULL && policy_target(l->policy, step->to) == NULL)
         complain_target(l, yaml_get(node, "to"), step->to);
     if (when != NULL)
-        read_condition(l, when, "when", &step->when);
+        read_expression(l, when, "when", &step->when);
 }
 
 static void read_ladder(Loader *l, const YamlNode *node, GPtrArray *ladder)
@@ -168,7 +165,7 @@ static void read_rule(Loader *l, const YamlNode *node)
         read_group_by(l, group_by, rule);
     read_calendar_name(l, yaml_get(node, "during"), "during", &rule->during);
     read_calendar_name(l, yaml_get(node, "not_during"), "not_during", &rule->not_during);
-    if (ladder != NULL)
+    if (ladder != NULL && ladder->kind != YAML_SCALAR) /* a name nobody knows has been complained of */
         read_ladder(l, ladder, rule->ladder);
     end_ladder(l, rule, node);
     loader_place(l, rule, node);
