@@ -16,11 +16,20 @@ static const struct {
 #undef X
 };
 
+/* "why_not" in C is "why-not" to people. */
+static const char *verb_text(char text[24], const char *name)
+{
+    g_strlcpy(text, name, 24);
+    return g_strdelimit(text, "_", '-');
+}
+
 static int usage(FILE *to)
 {
+    char text[24];
+
     fprintf(to, "usage: mend VERB [options]\n\n");
     for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
-        fprintf(to, "  %-10s %s\n", verbs[i].name, verbs[i].meaning);
+        fprintf(to, "  %-10s %s\n", verb_text(text, verbs[i].name), verbs[i].meaning);
     fprintf(to, "\nmend VERB --help explains a verb. New here? mend up --demo\n");
     return to == stdout ? 0 : 2;
 }
@@ -28,6 +37,7 @@ static int usage(FILE *to)
 int main(int argc, char **argv)
 {
     const char *known[G_N_ELEMENTS(verbs) + 1] = { NULL };
+    char texts[G_N_ELEMENTS(verbs)][24];
 
     if (argc < 2)
         return usage(stderr);
@@ -38,9 +48,9 @@ int main(int argc, char **argv)
         return 0;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++) {
-        if (strcmp(argv[1], verbs[i].name) == 0)
+        known[i] = verb_text(texts[i], verbs[i].name);
+        if (strcmp(argv[1], known[i]) == 0)
             return verbs[i].run(argv + 1);
-        known[i] = verbs[i].name;
     }
     const char *near = nearest_word(argv[1], known);
     fprintf(stderr, "mend: there is no verb \"%s\"%s%s%s (mend --help lists them)\n", argv[1], near != NULL ? "; did you mean \"" : "",

@@ -1,4 +1,4 @@
-/* mend status, why, incidents, agents: questions to the plugin and to the policy engine. */
+/* mend status, why, why-not, incidents, agents: questions to the plugin and to the policy engine. */
 #include "consumers/cli/show.h"
 #include "consumers/cli/wire.h"
 #include "consumers/cli/verbs.h"
@@ -53,12 +53,12 @@ static json_t *ask_engine(Wire *wire, const AskOptions *options, const char *met
 
 /* --- why --- */
 
-static bool why(Wire *wire, const AskOptions *options, char **rest, GError **error)
+static bool tell_why(Wire *wire, const AskOptions *options, const char *method, char **rest, GError **error)
 {
     g_autoptr(Value) arguments = value_map();
 
     value_set(arguments, "entity", value_string(rest[0]));
-    g_autoptr(json_t) answer = ask_engine(wire, options, "why", arguments, error);
+    g_autoptr(json_t) answer = ask_engine(wire, options, method, arguments, error);
     if (answer == NULL)
         return false;
     if (!options->site.json) {
@@ -71,6 +71,16 @@ static bool why(Wire *wire, const AskOptions *options, char **rest, GError **err
         return false;
     show_json(story);
     return true;
+}
+
+static bool why(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    return tell_why(wire, options, "why", rest, error);
+}
+
+static bool why_not(Wire *wire, const AskOptions *options, char **rest, GError **error)
+{
+    return tell_why(wire, options, "why_not", rest, error);
 }
 
 /* --- incidents --- */
@@ -236,6 +246,11 @@ static int run(const char *usage, char **argv, guint wanted, bool (*ask)(Wire *,
 int verb_status(char **argv)
 {
     return run("status [--json]", argv, 0, status);
+}
+
+int verb_why_not(char **argv)
+{
+    return run("why-not ENTITY [--json]", argv, 1, why_not);
 }
 
 int verb_why(char **argv)

@@ -8,6 +8,7 @@
     X(status, "how the site is")                                                    \
     X(events, "what is true now; with --follow what happens")                       \
     X(why, "the story of an entity: what happened, what was done about it, and why") \
+    X(why_not, "why nothing is done about an entity")                               \
     X(incidents, "failures and what became of them")                                \
     X(agents, "who is here")                                                        \
     X(call, "calls a QMF method of an agent")

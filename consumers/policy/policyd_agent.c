@@ -2,6 +2,7 @@
 #include "consumers/policy/policyd_private.h"
 
 #include "consumers/policy/story.h"
+#include "consumers/policy/why_not.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 
@@ -22,6 +23,23 @@ static void answer_why(Policyd *p, QmfCall *call)
         return;
     }
     g_autofree char *text = story_text(story), *json = json_text(story);
+    value_set(outputs, "text", value_string(text));
+    value_set(outputs, "json", value_string(json));
+    qmf_call_return(call, outputs);
+}
+
+static void answer_why_not(Policyd *p, QmfCall *call)
+{
+    const char *name = value_get_string(qmf_call_arguments(call), "entity");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(json_t) answer = name == NULL ? NULL : why_not(machine_engine(p->machine), machine_journal(p->machine), name, &error);
+
+    if (answer == NULL) {
+        qmf_call_raise(call, error == NULL ? "entity is missing" : error->message, NULL);
+        return;
+    }
+    g_autofree char *text = why_not_text(answer), *json = json_text(answer);
+    Value *outputs = value_map();
     value_set(outputs, "text", value_string(text));
     value_set(outputs, "json", value_string(json));
     qmf_call_return(call, outputs);
@@ -81,6 +99,8 @@ static void on_method(QmfCall *call, void *user)
 
     if (strcmp(method, "why") == 0) {
         answer_why(user, call);
+    } else if (strcmp(method, "why_not") == 0) {
+        answer_why_not(user, call);
     } else if (strcmp(method, "incidents") == 0) {
         answer_incidents(user, call);
     } else if (strcmp(method, "operate") == 0) {
