@@ -1,6 +1,7 @@
 /* mend policy check FILE | show [FILE] | run: the file before it is used, what it means, and the engine alone in the foreground. */
 #include "consumers/cli/show.h"
 #include "consumers/cli/wire.h"
+#include "consumers/cli/verb_policy_file.h"
 #include "consumers/cli/verb_policy_test.h"
 #include "consumers/cli/verbs.h"
 #include "consumers/policy/language/policy_file.h"
@@ -28,68 +29,6 @@ static const Setting rows[] = {
     { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
     WIRE_ROWS(PolicyOptions),
 };
-
-static int check(const char *path)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Policy) policy = policy_load(path, &error);
-
-    if (policy == NULL) {
-        fprintf(stderr, "%s\n", error->message);
-        return EXIT_NO;
-    }
-    printf("%s: fine: %u rules, %u applications\n", path, policy->rules->len, policy->applications->len);
-    return EXIT_DONE;
-}
-
-static void show_step(const Step *step)
-{
-    g_autofree char *within = duration_format(step->within_us), *first = duration_format(step->backoff_first_us);
-    g_autofree char *max = duration_format(step->backoff_max_us), *lasts = duration_format(step->healed_for_us);
-    g_autofree char *timeout = duration_format(step->timeout_us);
-
-    if (strcmp(step->action, ACTION_NOTIFY) == 0)
-        printf("    notify %s\n", step->to);
-    else
-        printf("    %s, at most %u times in %s, back-off %s x %g up to %s, healed when %s for %s, answer within %s\n", step->action,
-               step->attempts, within, first, step->backoff_factor, max, step->healed_state, lasts, timeout);
-}
-
-static void show_policy(const Policy *policy)
-{
-    g_autofree char *guard = duration_format(policy->startup_guard_us), *hold = duration_format(policy->hold_max_us);
-
-    printf("policy %s, version %s\nstart-up guard %s, longest hold %s\n", policy->name, policy->version, guard, hold);
-    for (guint i = 0; i < policy->applications->len; i++)
-        printf("application %s, %u VMs\n", ((Application *) policy->applications->pdata[i])->name,
-               ((Application *) policy->applications->pdata[i])->vms->len);
-    for (guint i = 0; i < policy->rules->len; i++) {
-        const Rule *rule = policy->rules->pdata[i];
-
-        printf("rule %s on %s%s\n", rule->name, rule->on, rule->observe_only ? " (observes only)" : "");
-        if (rule->where != NULL)
-            printf("  where %s\n", condition_text(rule->where));
-        for (guint k = 0; k < rule->ladder->len; k++)
-            show_step(rule->ladder->pdata[k]);
-    }
-}
-
-static int show(const char *path, bool json)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(Policy) policy = path == NULL ? policy_default() : policy_load(path, &error);
-
-    if (policy == NULL) {
-        fprintf(stderr, "%s\n", error->message);
-        return EXIT_NO;
-    }
-    g_autoptr(json_t) effective = policy_to_json(policy);
-    if (json)
-        show_json(effective);
-    else
-        show_policy(policy);
-    return EXIT_DONE;
-}
 
 typedef struct Run {
     GMainLoop *loop;
@@ -156,9 +95,9 @@ static int act(const PolicyOptions *options, char **rest)
     guint n = g_strv_length(rest);
 
     if (n == 2 && strcmp(rest[0], "check") == 0)
-        return check(rest[1]);
+        return policy_file_check(rest[1]);
     if (n >= 1 && n <= 2 && strcmp(rest[0], "show") == 0)
-        return show(rest[1] != NULL ? rest[1] : options->file, options->site.json);
+        return policy_file_show(rest[1] != NULL ? rest[1] : options->file, options->site.json);
     if (n >= 1 && n <= 2 && strcmp(rest[0], "test") == 0)
         return policy_test(&(PolicyTestOptions){ .policy = rest[1] != NULL ? rest[1] : options->file, .cases = options->cases,
                                                  .accept = options->accept, .json = options->site.json });

@@ -257,9 +257,6 @@ const HostInfo *policy_host(const Policy *policy, const char *id, const char *na
 const AppVm *policy_vm(const Policy *policy, const char *vm_id, const char *hostname, const Application **ret_app);
 /* The application a service (or, @service NULL, a VM) belongs to; its VM's name there in *ret_vm. NULL: none. */
 const char *policy_application(const Policy *policy, const char *vm_id, const char *hostname, const char *service, const char **ret_vm);
-/* What is in force, with every default written out. (transfer full) */
-json_t *policy_to_json(const Policy *policy);
-
 /* "running" for services and VMs, "alive" for hosts, "up" for agents, "well" for the observer and storage; NULL: nothing counts as healthy. */
 const char *healthy_state(const char *kind);
 
