@@ -167,6 +167,33 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
     deed_command(deed, "vm.migrate", vm, from->host->agent, arguments);
 }
 
+/* The first of its storage domains that is known not to serve; NULL: none is. */
+static const EntityState *ill_storage(Engine *engine, const EntityState *vm)
+{
+    size_t i;
+    json_t *id;
+
+    json_array_foreach(vm->vm->storage, i, id) {
+        g_autofree char *path = g_strdup_printf("storage/%s", json_string_value(id));
+        const EntityState *storage = entity_find(engine, path);
+
+        if (storage != NULL && (strcmp(storage->state, "failed") == 0 || strcmp(storage->state, "full") == 0))
+            return storage;
+    }
+    return NULL;
+}
+
+/* Resumed while its storage does not serve it would only pause again. */
+static bool resume_must_wait(Engine *engine, Deed *deed)
+{
+    const EntityState *storage = ill_storage(engine, deed->target);
+
+    if (storage == NULL)
+        return false;
+    wait_for(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
+    return true;
+}
+
 static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target;
@@ -175,6 +202,8 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
 
     if (moves && paused_by_storage(vm)) {
         cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
+    } else if (strcmp(action, "vm.resume") == 0 && resume_must_wait(s->engine, deed)) {
+        return;
     } else if (strcmp(action, "vm.start") == 0) {
         resolve_start(s, step, NULL, deed);
     } else if (strcmp(action, "vm.relocate") == 0) {

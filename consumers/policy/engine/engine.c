@@ -197,7 +197,7 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
     } else if (intent_is_wanted(entity->intent) && (is_ill(entity) || g_str_has_prefix(entity->state, "stop"))) {
         g_autofree char *why = g_strdup_printf("%s because of %s: it is not ours to start", entity->state, entity->intent);
         incident_close(s, incident, INCIDENT_STOOD_DOWN, why);
-    } else if (is_ill(entity) && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
+    } else if (is_ill(entity) && entity->vm == NULL && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
         rules_match(s, entity, event);
     } else {
@@ -252,14 +252,14 @@ static void step_event(Stage *s, const Event *event, bool asked)
         observer_event(s, event);
     if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
         decide_all_waiting(s, true, strchr(entity->path, '/') + 1);
-    if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent."))
+    if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
     if (entity->host != NULL) /* its state is the verdict, which has been told */
         return;
-    if (entity->incident != NULL && !event_only_happened(kind))
-        incident_event(s, entity->incident, entity, event);
-    else
+    if (entity->incident == NULL)
         rules_match(s, entity, event);
+    else if (!event_only_happened(kind))
+        incident_event(s, entity->incident, entity, event);
 }
 
 void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data)
@@ -495,7 +495,7 @@ static void decide_after_facts(Stage *s)
         Incident *incident = l->data;
 
         next = l->next;
-        if (incident->state == INCIDENT_OPEN && (incident->wait == WAIT_PROOF || incident->wait == WAIT_PLACE))
+        if (incident->state == INCIDENT_OPEN && (incident->wait == WAIT_PROOF || incident->wait == WAIT_PLACE || incident->wait == WAIT_STORAGE))
             ladder_decide(s, incident);
     }
 }

@@ -62,5 +62,5 @@ Window *entity_window(EntityState *entity, const char *rule, unsigned step)
 
 bool intent_is_wanted(const char *intent)
 {
-    return intent != NULL && (strcmp(intent, "admin") == 0 || strcmp(intent, "update") == 0 || strcmp(intent, "shutdown") == 0);
+    return intent != NULL && (strcmp(intent, "admin") == 0 || strcmp(intent, "update") == 0 || strcmp(intent, "shutdown") == 0 || strcmp(intent, "user") == 0);
 }

@@ -105,7 +105,7 @@ static bool observer_is_ill(const Engine *engine)
 
 typedef struct Tally {
     bool life_network, life_storage;
-    unsigned gone, gone_independent; /* groups of channels that share no path */
+    unsigned gone, gone_independent; /* paths: session and peers end at the same network card */
 } Tally;
 
 static Tally tally(const Engine *engine, const HostState *host)
@@ -114,8 +114,10 @@ static Tally tally(const Engine *engine, const HostState *host)
     Says storage = says_now(engine, host, CHANNEL_STORAGE), bmc = says_now(engine, host, CHANNEL_BMC);
     Tally t = { .life_network = peer == SAYS_ALIVE || ping == SAYS_ALIVE, .life_storage = storage == SAYS_ALIVE };
 
-    t.gone_independent = (peer == SAYS_GONE || ping == SAYS_GONE) + (storage == SAYS_GONE) + (bmc == SAYS_OFF);
-    t.gone = t.gone_independent + (host->channel[CHANNEL_SESSION].says == SAYS_GONE);
+    bool network = peer == SAYS_GONE || ping == SAYS_GONE;
+
+    t.gone_independent = network + (storage == SAYS_GONE) + (bmc == SAYS_OFF);
+    t.gone = t.gone_independent + (!network && host->channel[CHANNEL_SESSION].says == SAYS_GONE);
     return t;
 }
 
@@ -143,7 +145,7 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
         return VERDICT_ISOLATED;
     if (engine->hosts_fault)
         return t.gone_independent >= need ? VERDICT_DEAD : VERDICT_OBSERVER_FAULT;
-    return t.gone >= need && t.gone_independent > 0 ? VERDICT_DEAD : VERDICT_UNKNOWN;
+    return t.gone >= need ? VERDICT_DEAD : VERDICT_UNKNOWN;
 }
 
 static void stale_due(Engine *engine, HostState *host)
@@ -201,6 +203,7 @@ static void judge_one(Stage *s, EntityState *entity, const Event *event)
     if (verdict == host->verdict)
         return;
     Verdict before = host->verdict;
+    bool was_up = host_is_up(entity);
     host->verdict = verdict;
     s->look_again = true;
     put_record(s, "verdict", entity->incident, entity->path,
@@ -213,7 +216,7 @@ static void judge_one(Stage *s, EntityState *entity, const Event *event)
     event_derive(s, entity, kind, event, json_pack("{s:s, s:s}", "verdict", verdict_name(verdict), "before", verdict_name(before)));
     if (verdict == VERDICT_DEAD || verdict == VERDICT_OFF)
         vms_lost(s, entity, event);
-    else if (before == VERDICT_DEAD && host_is_up(entity))
+    else if (!was_up && host_is_up(entity))
         vms_found(s, entity, event);
 }
 

@@ -65,13 +65,6 @@ void facts_free(EntityState *entity)
     }
 }
 
-static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "host.evidence", "host.sample", NULL };
-
-bool event_only_happened(const char *kind)
-{
-    return g_strv_contains(happened, kind);
-}
-
 EntityState *vm_of(Engine *engine, const EntityState *entity)
 {
     const char *id = g_str_has_prefix(entity->path, "service/") ? entity->path + strlen("service/") : NULL;
@@ -102,6 +95,13 @@ int vm_priority(const Engine *engine, const EntityState *vm)
     const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, &app);
 
     return app_vm == NULL ? 50 : app_vm->priority >= 0 ? app_vm->priority : app->priority;
+}
+
+const char *vm_on_io_error(const Engine *engine, const EntityState *vm)
+{
+    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL);
+
+    return app_vm == NULL ? "auto_resume" : app_vm->on_io_error;
 }
 
 EntityState *host_by_agent(Engine *engine, const char *agent)
@@ -384,6 +384,27 @@ static void agent_event(Stage *s, EntityState *agent, const Event *event)
     }
 }
 
+static bool needs_storage(const EntityState *vm, const char *id)
+{
+    return list_has(vm->vm->storage, id);
+}
+
+/* What was given up because of it is tried again: nobody has to come for what the storage's return mends. */
+static void storage_well(Stage *s, const EntityState *storage)
+{
+    s->look_again = true;
+    for (guint i = 0; i < s->engine->vms->len; i++) {
+        EntityState *vm = s->engine->vms->pdata[i];
+
+        if (vm->incident != NULL && vm->incident->state == INCIDENT_NEEDS_HUMAN && strcmp(vm->state, "paused") == 0 &&
+            needs_storage(vm, strchr(storage->path, '/') + 1)) {
+            incident_move(vm->incident, INCIDENT_OPEN);
+            ladder_restart(vm->incident);
+            vm->incident->wait = WAIT_STORAGE;
+        }
+    }
+}
+
 void facts_event(Stage *s, EntityState *entity, const Event *event)
 {
     const char *kind = event_fields(event)->kind;
@@ -394,6 +415,8 @@ void facts_event(Stage *s, EntityState *entity, const Event *event)
         vm_evidence(s, entity, event);
     else if (entity->vm != NULL && !event_only_happened(kind))
         vm_state(s, entity, event);
+    else if (strcmp(kind, "storage.well") == 0)
+        storage_well(s, entity);
     else if (g_str_has_prefix(kind, "agent."))
         agent_event(s, entity, event);
 }

@@ -76,8 +76,6 @@ void facts_to_json(const EntityState *entity, json_t *json);
 /* All entities are there already. */
 void facts_from_json(Engine *engine, EntityState *entity, const json_t *json);
 
-/* Events that tell a fact and no state: "happened" in docs/wire.md. */
-bool event_only_happened(const char *kind);
 /* What @event says beyond its state; called after the entity's state is written, and for those that only happened. */
 void facts_event(Stage *s, EntityState *entity, const Event *event);
 
@@ -87,6 +85,7 @@ EntityState *host_of(Engine *engine, const EntityState *entity); /* a service's 
 const char *host_domain(const Engine *engine, const EntityState *host, const char *domain); /* "rack" "power" "switch" */
 bool vm_is_ha(const Engine *engine, const EntityState *vm);      /* the policy or its host agent says so */
 int vm_priority(const Engine *engine, const EntityState *vm);    /* 0 to 100; 50 when nobody says */
+const char *vm_on_io_error(const Engine *engine, const EntityState *vm); /* "auto_resume" when nobody says */
 EntityState *host_by_agent(Engine *engine, const char *agent);
 bool host_is_up(const EntityState *host);                        /* alive or degraded */
 

@@ -69,7 +69,10 @@ static bool agent_opens(const GateAsk *ask, Saying *saying)
     if (first == NULL || first->agent == NULL)
         return true;
     g_autofree char *path = g_strdup_printf("agent/%s", first->agent);
-    const EntityState *agent = entity_find(ask->stage->engine, path);
+    const EntityState *agent = entity_find(ask->stage->engine, path), *host = host_by_agent(ask->stage->engine, first->agent);
+
+    if (host != NULL && host_is_up(host))
+        return true;
 
     say(saying, "%s is %s", path, agent == NULL ? "not heard of" : agent->state);
     saying->capped = true;

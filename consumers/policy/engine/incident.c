@@ -44,6 +44,7 @@ static const char *const wait_texts[] = {
     [WAIT_OBSERVE_ONLY] = "somebody else to act: the rule only observes",
     [WAIT_PROOF] = "a proof that no other copy runs",
     [WAIT_PLACE] = "a host that can take it",
+    [WAIT_STORAGE] = "its storage to be well again",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(wait_texts) == WAIT_N);
 

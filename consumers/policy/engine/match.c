@@ -43,6 +43,8 @@ static const json_t *vm_field(Scope *scope, const char *field)
 {
     const EntityState *vm = vm_of(scope->engine, scope->state);
 
+    if (strcmp(field, "on_io_error") == 0)
+        return hold(scope, vm == NULL ? "" : vm_on_io_error(scope->engine, vm));
     if (strcmp(field, "ha") == 0)
         return hold_json(scope, json_boolean(vm != NULL && vm_is_ha(scope->engine, vm)));
     return hold_json(scope, json_integer(vm == NULL ? 50 : vm_priority(scope->engine, vm)));
@@ -65,7 +67,7 @@ static const json_t *entity_field(Scope *scope, const char *field)
         return hold(scope, hostname);
     if (strcmp(field, "host") == 0 || strcmp(field, "rack") == 0)
         return place_field(scope, field);
-    if (strcmp(field, "ha") == 0 || strcmp(field, "priority") == 0)
+    if (strcmp(field, "ha") == 0 || strcmp(field, "priority") == 0 || strcmp(field, "on_io_error") == 0)
         return vm_field(scope, field);
     bool of_vm = e->kind == ENTITY_SERVICE || e->kind == ENTITY_VM;
     const char *app = !of_vm ? NULL : policy_application(scope->policy, e->id, hostname, e->name, &vm);
@@ -135,6 +137,8 @@ void rules_match(Stage *s, EntityState *entity, const Event *event)
     if (!listened)
         return;
     if (intent_is_wanted(intent)) { /* holds for every rule: what somebody stopped is never a failure */
+        if (g_strcmp0(entity->state, healthy_state(event_fields(event)->kind)) == 0)
+            return;
         put_record(s, "not-a-failure", NULL, entity->path, json_pack("{s:s, s:s}", "event", event_fields(event)->id, "intent", intent),
                    "%s is %s because of %s: nothing to heal", entity->path, entity->state, intent);
         return;

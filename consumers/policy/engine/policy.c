@@ -45,6 +45,8 @@ static const struct {
     { "restart-vms", "vm.*", "entity.ha && event.intent == \"none\" && event.state in [\"crashed\", \"stopped\", \"lost\"]",
       { { "vm.start", 3 }, { "vm.relocate", 1 } } },
     { "reset-vms", "vm.*", "entity.ha && event.state in [\"hung\", \"panicked\"]", { { "vm.reset", 2 }, { "vm.relocate", 1 } } },
+    { "resume-vms", "vm.paused",
+      "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"auto_resume\"", { { "vm.resume", 3 } } },
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
@@ -121,12 +123,19 @@ const Target *policy_target(const Policy *policy, const char *name)
     return NULL;
 }
 
+static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "host.evidence", "host.sample", NULL };
+
+bool event_only_happened(const char *kind)
+{
+    return g_strv_contains(happened, kind);
+}
+
 bool rule_listens(const Rule *rule, const char *kind)
 {
     size_t length = strlen(rule->on);
 
-    if (length >= 2 && strcmp(rule->on + length - 2, ".*") == 0)
-        return strncmp(rule->on, kind, length - 1) == 0;
+    if (length >= 2 && strcmp(rule->on + length - 2, ".*") == 0) /* states: what only happened has to be named */
+        return strncmp(rule->on, kind, length - 1) == 0 && !event_only_happened(kind);
     return strcmp(rule->on, kind) == 0;
 }
 

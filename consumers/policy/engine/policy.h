@@ -251,6 +251,8 @@ void policy_add_default_budgets(Policy *policy);
 const Rule *policy_rule(const Policy *policy, const char *name); /* NULL: none */
 const Target *policy_target(const Policy *policy, const char *name);
 bool rule_listens(const Rule *rule, const char *kind);
+/* Events that tell a fact and no state: "happened" in docs/wire.md. */
+bool event_only_happened(const char *kind);
 const Schedule *policy_calendar(const Policy *policy, const char *name);
 const HostInfo *policy_host(const Policy *policy, const char *id, const char *name); /* either may be NULL */
 /* The VM of an application by its id or host name; *ret_app (may be NULL) its application. NULL: in none. */

@@ -51,6 +51,7 @@ static const struct {
     { "event", "command", TYPE_STRING },     { "event", "incident", TYPE_STRING },  { "event", "error", TYPE_STRING },
     { "event", "text", TYPE_STRING },        { "event", "host", TYPE_STRING },      { "event", "to", TYPE_STRING },
     { "event", "verdict", TYPE_STRING },     { "entity", "host", TYPE_STRING },     { "entity", "rack", TYPE_STRING },
+    { "entity", "on_io_error", TYPE_STRING },
     { "entity", "ha", TYPE_BOOL },           { "entity", "priority", TYPE_INT },
 };
 static const char *const type_names[] = { [TYPE_STRING] = "text", [TYPE_INT] = "a number", [TYPE_BOOL] = "true or false",
