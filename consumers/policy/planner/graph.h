@@ -29,8 +29,8 @@ void graph_after(Graph *graph, const char *b, const char *a);
 void graph_needs(Graph *graph, const char *b, const char *a);
 
 /* To be called after the last edge and before anything below (a later edge asks for it again).
- * Error: GRAPH_ERROR_CYCLE, its text the shortest cycle through the first node found on one: "db → web → db", where → reads
- * "has to come before". A node after itself is "db → db". */
+ * Error: GRAPH_ERROR_CYCLE, its text one cycle, no longer than it must be: "db → web → db", where → reads "comes before". A node after
+ * itself is "db → db". Of a long one the middle is counted, not named. */
 bool graph_check(Graph *graph, GError **error);
 
 guint graph_size(const Graph *graph);

@@ -23,7 +23,7 @@ typedef const char *const *ClusterNames; /* NULL at the end; NULL itself: none *
 typedef struct ClusterHost {
     const char *id;
     const char *name;        /* for people; NULL: the id */
-    uint64_t memory_bytes;   /* 0: not known, then nothing fits */
+    uint64_t memory_bytes;   /* 0: not known, then nothing fits; above 64 TiB counts as that */
     unsigned vcpus;          /* 0: not known, then it is no limit */
     bool usable;             /* takes VMs: alive, with an agent, not in maintenance or quarantine */
     const char *why_not;     /* of an unusable one: "in quarantine" */
@@ -78,11 +78,12 @@ typedef struct Cluster {
     unsigned reserve_percent;/* of the usable hosts' memory and vcpus is to stay free */
     int64_t now_us;          /* for since_us and deadline_us */
     int64_t ageing_us;       /* waiting so long counts as one more priority; 0: CLUSTER_AGEING_US */
-    guint search_max;        /* tries before a search is given up (the answer says so); 0: CLUSTER_SEARCH_MAX */
+    guint search_max;        /* host tries before a search is given up (the answer says so); 0: CLUSTER_SEARCH_MAX */
 } Cluster;
 
 #define CLUSTER_AGEING_US  (10 * US_PER_S)
 #define CLUSTER_SEARCH_MAX 400000
+#define CLUSTER_SETS_MAX   200000 /* of failing hosts that a reserve looks at */
 
 /* The score of a host: 1000 × what would be free after (the scarcer of memory and vcpus, as a part of what it holds)
  *                    − 10 × penalty − CLUSTER_SOFT_COST for each soft rule broken + CLUSTER_PREFER_GAIN if preferred. */
@@ -122,9 +123,9 @@ typedef struct PlacementMove {
 typedef struct PlacementPlan {
     GArray *moves;           /* of PlacementMove, in placement_order(). They can be made in any order, and any part of them: no move counts
                               * on room that another one leaves */
-    GPtrArray *left;         /* of PlacementChoice: who has no place beside the moves, and why each host is none */
-    /* Of the first one left: VMs (numbers, that one among them) and hard rules which cannot all be had; irreducible: without any one
-     * of them the rest can. Empty when nothing is left. What runs already and is not asked for counts as given. */
+    GPtrArray *left;         /* of PlacementChoice, in placement_order(): who has no place beside the moves, and why each host is none */
+    /* Of the first one found to have none: VMs (numbers, that one among them) and hard rules which cannot all be had; irreducible: without
+     * any one of them the rest can. Empty when nothing is left. What runs already and is not asked for counts as given. */
     GArray *conflict_vms, *conflict_rules; /* of guint */
     bool irreducible;        /* false: the search ended before that was certain */
     bool proven;             /* of everything left it is certain that it has no place beside those served before; false: search_max reached */
@@ -132,7 +133,8 @@ typedef struct PlacementPlan {
 
 /* Places for @vms (numbers without repetition), each beside those before it in placement_order(): one is left out only when it cannot
  * be had together with all placed before it, whatever host those are given. VMs that have a host are moved off it; those not movable
- * are left, and nobody else is moved. The reserve is not looked at: it is for this. */
+ * are left, and nobody else is moved. One that should move and cannot stays where it is and counts there for the rules of all others,
+ * also of those before it. The reserve is not looked at: it is for this. */
 PlacementPlan *placement_plan(const Cluster *cluster, const guint *vms, guint n_vms);
 void placement_plan_free(PlacementPlan *plan);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PlacementPlan, placement_plan_free)
@@ -142,13 +144,15 @@ char *placement_conflict_text(const Cluster *cluster, const PlacementPlan *plan)
 /* {"moves": [{"vm", "from", "to", "score"}], "left": [choice…], "conflict": {"vms", "rules", "irreducible"}, "proven"} (transfer full) */
 json_t *placement_plan_to_json(const Cluster *cluster, const PlacementPlan *plan);
 
-/* Is the reserve kept as things are? Answered by real placement, not by slots: for every set of reserve_hosts hosts, could all HA VMs of these, and
- * all that wait, be placed on the others? And is reserve_percent free? */
+/* Is the reserve kept as things are? Answered by real placement, not by slots: for every set of up to reserve_hosts hosts, could all HA VMs of
+ * these, and all that wait, be placed on the others? (Smaller sets too: rules can make the loss of one worse than of two.) And is
+ * reserve_percent free? A VM that is allowed on no other host, be they empty, is no matter of room and left out: @pinned. */
 typedef struct PlacementReserve {
     bool kept;
-    bool proven;             /* false: search_max ended the search; kept is then false */
+    bool proven;             /* false: a search was given up; kept is then false */
     GArray *failure;         /* of guint: the first set of hosts whose failure would leave something down; empty: none, or the percentage fails */
-    guint vm;                /* what would be down; CLUSTER_NONE */
+    guint vm;                /* what would be down; CLUSTER_NONE: none, or the percentage fails */
+    GArray *pinned;          /* of guint: VMs left out, in the cluster's order */
     char *text;              /* "the failure of h3 would leave db-1 down" "memory: 12 % free of 25 % to be kept" "kept" */
 } PlacementReserve;
 

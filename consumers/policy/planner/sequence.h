@@ -37,6 +37,7 @@ typedef struct SequenceItem {
     int64_t timeout_us;    /* from the start of the item to @ready */
     bool late_goes_on;     /* at the timeout it counts as done, else as failed */
     GArray *needs, *after; /* of guint: numbers, ascending, all smaller than its own */
+    guint group;           /* number of the first item of those that count as one in Sequence.at_once; its own unless set */
     ItemState state;
     char *reason;          /* of FAILED and SKIPPED, for people; else NULL */
 } SequenceItem;
@@ -44,6 +45,7 @@ typedef struct SequenceItem {
 typedef struct Sequence {
     char *name;            /* "app.restart app/shop" */
     GPtrArray *items;      /* of SequenceItem */
+    guint at_once;         /* so many groups are begun and not ended; 0: any */
 } Sequence;
 
 Sequence *sequence_new(const char *name);
@@ -56,7 +58,8 @@ void sequence_item_after(SequenceItem *item, guint number);
 void sequence_item_needs(SequenceItem *item, guint number);
 
 SequenceItem *sequence_item(const Sequence *sequence, guint number); /* NULL: no such number */
-/* Numbers of the items that may start now: WAITING, all of needs DONE, all of after ended. Ascending. (transfer full) */
+/* Numbers of the items that may start now, all of them: WAITING, all of needs DONE, all of after ended, and within at_once. Ascending.
+ * (transfer full) */
 GArray *sequence_next_ready(const Sequence *sequence);
 /* Moves. Any number and any state may be handed in (answers come late and twice): false and nothing happens when the item is not in a
  * state to move from (started: WAITING and ready; done, failed, late: RUNNING). */
@@ -71,7 +74,8 @@ void sequence_cancel(Sequence *sequence, const char *reason);
 bool sequence_is_complete(const Sequence *sequence);  /* nothing waits, nothing runs */
 bool sequence_succeeded(const Sequence *sequence);    /* complete, and every item done */
 
-/* {"name", "items": [{"number", "action", "target", "host", "ready", "timeout_us", "late_goes_on", "needs", "after", "state", "reason"}]}
+/* {"name", "at_once", "items": [{"number", "action", "target", "host", "ready", "timeout_us", "late_goes_on", "needs", "after", "group", "state",
+ * "reason"}]}; absent: NULL, 0, false, none, own number, waiting.
  * Error: SEQUENCE_ERROR_MALFORMED, naming the item and what is wrong. (transfer full) */
 json_t *sequence_to_json(const Sequence *sequence);
 Sequence *sequence_from_json(const json_t *json, GError **error);
