@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define LINE_MAX_COLUMNS 160
+
 typedef struct Complaint {
     int line, column, width;
     char *text;
@@ -109,17 +111,33 @@ static int by_place(const void *a, const void *b)
     return left->line != right->line ? left->line - right->line : left->column - right->column;
 }
 
+/* A line too long to read is cut around the place. */
+static char *cut_line(const char *whole, int column, int *ret_shift)
+{
+    int length = (int) g_utf8_strlen(whole, -1), from = column > LINE_MAX_COLUMNS - 20 ? column - LINE_MAX_COLUMNS / 2 : 1;
+    int to = MIN(length, from + LINE_MAX_COLUMNS - 1);
+
+    if (from == 1 && length <= LINE_MAX_COLUMNS)
+        to = length;
+    g_autofree char *part = g_utf8_substring(whole, from - 1, to);
+    *ret_shift = from == 1 ? 0 : from - 2;
+    return g_strconcat(from == 1 ? "" : "…", part, to < length ? "…" : "", NULL);
+}
+
 static void append_complaint(const Loader *l, const Complaint *c, GString *text)
 {
+    int shift = 0;
+
     g_string_append_printf(text, "%s%s:%d:%d: %s", text->len == 0 ? "" : "\n", l->file->name, c->line, c->column, c->text);
     if (c->line > (int) g_strv_length(l->lines))
         return;
-    g_autofree char *line = g_strdelimit(g_strdup(l->lines[c->line - 1]), "\t\r", ' ');
-    int length = (int) g_utf8_strlen(line, -1);
+    g_autofree char *whole = g_strdelimit(g_strdup(l->lines[c->line - 1]), "\t\r", ' ');
+    int length = (int) g_utf8_strlen(whole, -1);
     if (c->column > length)
         return;
-    int width = MIN(c->width, length - c->column + 1);
-    g_string_append_printf(text, "\n%6d | %s\n       | %*s", c->line, line, c->column, "^");
+    g_autofree char *line = cut_line(whole, c->column, &shift);
+    int width = MIN(c->width, MIN(length - c->column + 1, LINE_MAX_COLUMNS / 2));
+    g_string_append_printf(text, "\n%6d | %s\n       | %*s", c->line, line, c->column - shift, "^");
     for (int i = 1; i < width; i++)
         g_string_append_c(text, '~');
 }

@@ -3,15 +3,9 @@
  *
  * A condition is asked with nothing but the kind of event known: what is false then is false for every such event, because an error never
  * makes a condition false. So "vm.*" with a condition that leaves vm.unknown out may act, and one without may not. */
-#include "consumers/policy/language/loader.h"
-
-#include "lib/model/event.h"
+#include "consumers/policy/language/check.h"
 
 #include <string.h>
-
-#define X(id, text) text,
-static const char *const kinds[] = { EVENT_KINDS(X) };
-#undef X
 
 /* Which states are failures, and whose kinds of action they are to be answered by. */
 static const struct {
@@ -34,44 +28,6 @@ static const struct {
                    { "vm.starting", "vm app host.evacuate" },              { "vm.stopping", "vm app host.evacuate" },
                    { "vm.migrating", "vm app host.evacuate" } };
 
-typedef struct Known { /* what a condition is asked with */
-    const char *kind, *reason;
-    json_t *held;
-} Known;
-
-static const json_t *lookup_known(const char *object, const char *field, void *user)
-{
-    Known *known = user;
-    const char *text = NULL;
-
-    if (strcmp(object, "event") == 0 && strcmp(field, "kind") == 0)
-        text = known->kind;
-    else if (strcmp(object, "event") == 0 && strcmp(field, "state") == 0)
-        text = strchr(known->kind, '.') + 1;
-    else if (strcmp(object, "event") == 0 && strcmp(field, "reason") == 0)
-        text = known->reason;
-    if (text == NULL)
-        return NULL;
-    json_array_append_new(known->held, json_string(text));
-    return json_array_get(known->held, json_array_size(known->held) - 1);
-}
-
-/* Whether @where may hold for an event of @kind (with @reason, when that is not NULL). */
-static bool may_hold(const Condition *where, const char *kind, const char *reason)
-{
-    g_autoptr(json_t) held = json_array();
-    Known known = { .kind = kind, .reason = reason, .held = held };
-
-    return where == NULL || condition_eval(where, lookup_known, &known, NULL, NULL) != CONDITION_FALSE;
-}
-
-static bool pattern_listens(const char *on, const char *kind)
-{
-    size_t length = strlen(on);
-
-    return strcmp(on, kind) == 0 || (length > 1 && on[length - 1] == '*' && strncmp(on, kind, length - 1) == 0);
-}
-
 static bool word_in(const char *words, const char *word)
 {
     g_auto(GStrv) all = g_strsplit(words, " ", -1);
@@ -90,9 +46,7 @@ static const char *answers_to(const char *kind, bool absent)
     return NULL;
 }
 
-/* What was in force once stays: only its author can be told. */
-static void refuse(Loader *l, const YamlNode *node, const char *format, ...) G_GNUC_PRINTF(3, 4);
-static void refuse(Loader *l, const YamlNode *node, const char *format, ...)
+void refuse(Loader *l, const YamlNode *node, const char *format, ...)
 {
     va_list args;
 
@@ -105,7 +59,7 @@ static void refuse(Loader *l, const YamlNode *node, const char *format, ...)
         complain(l, node, "%s", text);
 }
 
-static const YamlNode *step_place(const Loader *l, const Step *step)
+const YamlNode *step_place(const Loader *l, const Step *step)
 {
     const YamlNode *node = loader_place_of(l, step), *action = yaml_get(node, "do");
 
@@ -144,7 +98,7 @@ static void check_paused(Loader *l, const Rule *rule, const Step *step)
     if (strcmp(step->action, "vm.migrate") != 0 && strcmp(step->action, "vm.relocate") != 0)
         return;
     for (size_t i = 0; i < G_N_ELEMENTS(reasons); i++)
-        if (may_hold(rule->where, "vm.paused", reasons[i])) {
+        if (may_hold(rule->where, &(Known){ .kind = "vm.paused", .reason = reasons[i] })) {
             refuse(l, step_place(l, step),
                    "rule %s: %s on vm.paused: a VM that an I/O error paused is never moved; leave it out: where: event.reason == \"user\"",
                    rule->name, step->action);
@@ -153,26 +107,44 @@ static void check_paused(Loader *l, const Rule *rule, const Step *step)
 }
 
 /* One complaint for each step: the first kind of event that does not go with it. */
-static void check_safety(Loader *l, const Rule *rule)
+static void check_rule(Loader *l, const Rule *rule, const Step *step)
 {
-    for (guint i = 0; i < rule->ladder->len; i++) {
-        const Step *step = rule->ladder->pdata[i];
-        guint before = l->errors->len + l->warnings->len;
+    guint before = l->errors->len + l->warnings->len;
 
-        if (action_kind(step->action) == NULL)
+    for (const char *const *kind = event_kinds_known; *kind != NULL && l->errors->len + l->warnings->len == before; kind++) {
+        if (!pattern_listens(rule->on, *kind) || !may_hold(rule->where, &(Known){ .kind = *kind }))
             continue;
-        for (size_t k = 0; k < G_N_ELEMENTS(kinds) && l->errors->len + l->warnings->len == before; k++) {
-            if (!pattern_listens(rule->on, kinds[k]) || !may_hold(rule->where, kinds[k], NULL))
-                continue;
-            check_failure(l, rule, step, kinds[k]);
-            if (strcmp(kinds[k], "vm.paused") == 0 && l->errors->len + l->warnings->len == before)
-                check_paused(l, rule, step);
+        check_failure(l, rule, step, *kind);
+        if (strcmp(*kind, "vm.paused") == 0 && l->errors->len + l->warnings->len == before)
+            check_paused(l, rule, step);
+    }
+}
+
+/* In a sequence the last pattern's event is the one acted on. */
+void check_safety(Loader *l)
+{
+    for (guint i = 0; i < l->policy->rules->len; i++) {
+        const Rule *rule = l->policy->rules->pdata[i];
+        const Pattern *last = rule->temporal == TEMPORAL_SEQUENCE && rule->others->len > 0 ? rule->others->pdata[rule->others->len - 1] : NULL;
+        Rule seen = *rule;
+
+        if (last != NULL) {
+            seen.on = last->on;
+            seen.where = last->where;
         }
+        for (guint k = 0; k < rule->ladder->len; k++)
+            if (action_kind(((Step *) rule->ladder->pdata[k])->action) != NULL)
+                check_rule(l, &seen, rule->ladder->pdata[k]);
     }
 }
 
 void policy_check(Loader *l)
 {
-    for (guint i = 0; i < l->policy->rules->len; i++)
-        check_safety(l, l->policy->rules->pdata[i]);
+    check_safety(l);
+    check_fights(l);
+    check_reach(l);
+    check_order(l);
+    check_placement(l);
+    check_matchers(l);
+    check_controls(l);
 }

@@ -95,8 +95,8 @@ static void read_sequence(Loader *l, const YamlNode *node, Rule *rule)
 {
     if (!read_is_list(l, node, "sequence"))
         return;
-    if (yaml_size(node) == 0 || yaml_size(node) > 8)
-        complain(l, node, "sequence: one to eight patterns are wanted: they follow what the rule is \"on\"");
+    if (yaml_size(node) == 0 || yaml_size(node) > 7)
+        complain(l, node, "sequence: one to seven patterns are wanted: they follow what the rule is \"on\"");
     for (size_t i = 0; i < yaml_size(node); i++)
         read_pattern(l, yaml_at(node, i), rule);
 }

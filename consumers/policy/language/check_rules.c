@@ -1,0 +1,197 @@
+/* What is never reached, and what undoes each other. The first rule that takes an event keeps it, so a rule below one that takes all of its
+ * events is dead; and two rules that pull at the same thing in two directions would keep it moving for ever. */
+#include "consumers/policy/language/check.h"
+
+#include "lib/base/clock.h"
+
+#include <string.h>
+
+/* @earlier takes whatever @later listens to. */
+static bool takes_all(const Rule *earlier, const Rule *later)
+{
+    WhereRelation relation;
+
+    if (earlier->temporal != TEMPORAL_ONCE || later->temporal != TEMPORAL_ONCE || earlier->during != NULL || earlier->not_during != NULL)
+        return false;
+    for (size_t i = 0; event_kinds_known[i] != NULL; i++)
+        if (pattern_listens(later->on, event_kinds_known[i]) && !pattern_listens(earlier->on, event_kinds_known[i]))
+            return false;
+    relation = where_compare(earlier->where, later->where);
+    return relation == WHERE_SAME || relation == WHERE_SECOND_IS_NARROWER;
+}
+
+static const YamlNode *rule_place(const Loader *l, const Rule *rule, const char *key)
+{
+    const YamlNode *node = loader_place_of(l, rule), *at = yaml_get(node, key);
+
+    return at == NULL ? node : at;
+}
+
+static bool ever_holds(const Rule *rule)
+{
+    for (size_t i = 0; event_kinds_known[i] != NULL; i++)
+        if (pattern_listens(rule->on, event_kinds_known[i]) && may_hold(rule->where, &(Known){ .kind = event_kinds_known[i] }))
+            return true;
+    return false;
+}
+
+/* --- fights --- */
+
+static bool has_verb(const char *action, const char *const *verbs)
+{
+    const char *dot = strchr(action, '.');
+
+    return dot != NULL && g_strv_contains(verbs, dot + 1);
+}
+
+static const Step *step_that(const Rule *rule, const char *const *verbs)
+{
+    for (guint i = 0; i < rule->ladder->len; i++)
+        if (has_verb(((Step *) rule->ladder->pdata[i])->action, verbs))
+            return rule->ladder->pdata[i];
+    return NULL;
+}
+
+static const char *const stopping[] = { "stop", "shutdown", "suspend", NULL };
+static const char *const starting[] = { "start", "restart", "reboot", "reset", "resume", NULL };
+
+static bool opposed(const Rule *a, const Rule *b, const Step **ret_a, const Step **ret_b)
+{
+    *ret_a = step_that(a, stopping);
+    *ret_b = step_that(b, starting);
+    if (*ret_a != NULL && *ret_b != NULL && step_that(a, starting) == NULL)
+        return true;
+    *ret_a = step_that(a, starting);
+    *ret_b = step_that(b, stopping);
+    return *ret_a != NULL && *ret_b != NULL && step_that(b, starting) == NULL;
+}
+
+static const char *shared_kind(const Rule *a, const Rule *b)
+{
+    for (size_t i = 0; event_kinds_known[i] != NULL; i++) {
+        const Known known = { .kind = event_kinds_known[i] };
+
+        if (pattern_listens(a->on, known.kind) && pattern_listens(b->on, known.kind) && may_hold(a->where, &known) && may_hold(b->where, &known))
+            return known.kind;
+    }
+    return NULL;
+}
+
+/* What a stop of @a leads to, and @b listens to; NULL: nothing. */
+static const char *stopped_kind(const Rule *a, const Rule *b)
+{
+    static const char *const stopped[] = { "service.stopped", "vm.stopped", "vm.suspended" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(stopped); i++) {
+        const Step *step = step_that(a, stopping);
+
+        if (step != NULL && strncmp(step->action, stopped[i], strcspn(stopped[i], ".")) == 0 && pattern_listens(b->on, stopped[i]) &&
+            may_hold(b->where, &(Known){ .kind = stopped[i], .intent = "command" }))
+            return stopped[i];
+    }
+    return NULL;
+}
+
+static void check_pair(Loader *l, const Rule *first, const Rule *second)
+{
+    WhereRelation relation = where_compare(first->where, second->where);
+    const Step *one, *other;
+    const char *kind;
+
+    if (relation == WHERE_DISJOINT || first->observe_only || second->observe_only || !opposed(first, second, &one, &other))
+        return;
+    kind = shared_kind(first, second);
+    if (kind != NULL && relation != WHERE_FIRST_IS_NARROWER) { /* the narrower one above is an exception from the one below: that is meant */
+        refuse(l, step_place(l, other), "rules %s and %s fight over %s: one does %s, the other %s; nothing in their conditions keeps them apart",
+               first->name, second->name, kind, one->action, other->action);
+        return;
+    }
+    const Rule *stops = has_verb(one->action, stopping) ? first : second, *starts = stops == first ? second : first;
+    kind = stopped_kind(stops, starts);
+    if (kind != NULL)
+        refuse(l, step_place(l, other),
+               "rules %s and %s fight: what %s stops, %s finds as %s and starts again; keep them apart: where: event.intent == \"none\"", first->name,
+               second->name, stops->name, starts->name, kind);
+}
+
+void check_fights(Loader *l)
+{
+    const GPtrArray *rules = l->policy->rules;
+
+    for (guint i = 0; i < rules->len; i++)
+        for (guint k = i + 1; k < rules->len; k++)
+            check_pair(l, rules->pdata[i], rules->pdata[k]);
+}
+
+/* --- ladders --- */
+
+static int size_of(const char *action)
+{
+    static const char *const kinds[] = { "service", "vm", "app", "host", NULL };
+    const char *kind = action_kind(action);
+
+    for (int i = 0; kind != NULL && kinds[i] != NULL; i++)
+        if (strcmp(kinds[i], kind) == 0)
+            return i + 1;
+    return 0;
+}
+
+static void check_repeated(Loader *l, const Rule *rule, guint at)
+{
+    const Step *step = rule->ladder->pdata[at];
+
+    for (guint i = 0; i < at; i++) {
+        const Step *above = rule->ladder->pdata[i];
+
+        if (strcmp(above->action, step->action) != 0 || above->when != NULL || action_kind(step->action) == NULL)
+            continue;
+        if (step->attempts > above->attempts || step->within_us < above->within_us)
+            continue;
+        g_autofree char *within = duration_format(step->within_us);
+        refuse(l, step_place(l, step), "rule %s: this %s is never tried: the one above has used up its %u attempts in %s", rule->name, step->action,
+               step->attempts, within);
+        return;
+    }
+}
+
+static void check_ladder(Loader *l, const Rule *rule)
+{
+    int largest = 0;
+
+    for (guint i = 0; i < rule->ladder->len; i++) {
+        const Step *step = rule->ladder->pdata[i];
+        int size = size_of(step->action);
+        bool acts_later = false;
+
+        for (guint k = i + 1; k < rule->ladder->len; k++)
+            acts_later = acts_later || action_kind(((Step *) rule->ladder->pdata[k])->action) != NULL;
+        if (strcmp(step->action, ACTION_APPROVE) == 0 && !acts_later)
+            refuse(l, step_place(l, step), "rule %s: approve, and then nothing that is done: what shall be approved?", rule->name);
+        check_repeated(l, rule, i);
+        if (size > 0 && size < largest)
+            warn(l, step_place(l, step), "rule %s: %s after something larger: what did not help as a whole is tried in part", rule->name, step->action);
+        largest = MAX(largest, size);
+    }
+}
+
+void check_reach(Loader *l)
+{
+    const GPtrArray *rules = l->policy->rules;
+
+    for (guint i = 0; i < rules->len; i++) {
+        const Rule *rule = rules->pdata[i];
+
+        if (!ever_holds(rule))
+            refuse(l, rule_place(l, rule, "where"), "rule %s: its condition never holds for %s", rule->name, rule->on);
+        for (guint k = 0; k < i; k++) {
+            const Rule *above = rules->pdata[k];
+
+            if (!takes_all(above, rule))
+                continue;
+            refuse(l, rule_place(l, rule, "name"), "rule %s is never reached: rule %s (line %d) takes every %s it would%s", rule->name, above->name,
+                   above->line, rule->on, where_compare(above->where, rule->where) == WHERE_SAME ? ", by the same condition" : "");
+            break;
+        }
+        check_ladder(l, rule);
+    }
+}
