@@ -100,7 +100,8 @@ static void say_output(Play *p, const EngineOutput *output, int64_t now_us)
     const char *record = json_string_or(output->json, "record", "");
     static const char *const told[] = { "incident.open", "incident.waits", "incident.needs-human", "attempt.failed", "not-a-failure",
                                         "rule.passed-over", "step.used-up", "step.skipped", "hold", "hold.released", "operator.refused",
-                                        "result.late", "numbering", "verdict", "proof", "copies", "hosts.fault", "hosts.well", NULL };
+                                        "result.late", "suppressed", "quiet.begun", "quiet.ended", "job.overdue",
+                                        "quarantine", "quarantine.refused", "quarantine.ended", "approval", "flapping", "flapping.ended", "numbering", "verdict", "proof", "copies", "hosts.fault", "hosts.well", NULL };
 
     if (output->kind == OUTPUT_COMMAND)
         say_command(p, output, now_us);

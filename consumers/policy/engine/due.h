@@ -7,7 +7,8 @@
 
 #include <stddef.h>
 
-typedef enum { DUE_HOST, DUE_INCIDENT } DueKind; /* whose it is; of the same time they are served in this order */
+/* Whose it is; of the same time they are served in this order: what ends a wait comes before what waits. */
+typedef enum { DUE_HOST, DUE_JOB, DUE_QUIET, DUE_QUARANTINE, DUE_BUDGET, DUE_INCIDENT } DueKind;
 
 typedef struct DueTime {       /* lives in what waits; zero and due_init() */
     int64_t at_us;         /* NEVER_US: not in the heap; written by due_set() only */

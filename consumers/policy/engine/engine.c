@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define LOOK_AGAIN_MAX 8
 
 Engine *engine_new(Policy *policy)
 {
@@ -24,8 +23,13 @@ Engine *engine_new(Policy *policy)
     engine->commands = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&engine->incidents);
     due_heap_init(&engine->due);
+    engine->closed = g_ptr_array_new_with_free_func((GDestroyNotify) incident_free);
+    engine->quiets = g_ptr_array_new_with_free_func((GDestroyNotify) quiet_state_free);
+    engine->jobs = g_ptr_array_new_with_free_func((GDestroyNotify) job_free);
+    engine->troubles = g_ptr_array_new_with_free_func((GDestroyNotify) trouble_free);
     engine->timer_us = NEVER_US;
     engine->next_number = 1;
+    quiets_of_policy(engine);
     return engine;
 }
 
@@ -35,6 +39,12 @@ void engine_free(Engine *engine)
         return;
     g_hash_table_unref(engine->commands);
     due_heap_clear(&engine->due);
+    g_ptr_array_unref(engine->closed);
+    g_ptr_array_unref(engine->quiets);
+    g_ptr_array_unref(engine->jobs);
+    g_ptr_array_unref(engine->troubles);
+    g_free(engine->paused_by);
+    g_free(engine->paused_why);
     g_queue_clear_full(&engine->incidents, (GDestroyNotify) incident_free);
     g_hash_table_unref(engine->host_agents);
     g_ptr_array_unref(engine->hosts);
@@ -121,18 +131,6 @@ static EntityState *entity_update(Stage *s, const Event *event, bool asked)
     return entity;
 }
 
-/* Every open incident that waits in OPEN, again, in the order they were opened. */
-static void decide_all_waiting(Stage *s, bool of_agent, const char *agent)
-{
-    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
-        Incident *incident = l->data;
-
-        next = l->next;
-        if (incident->state == INCIDENT_OPEN && (!of_agent || g_strcmp0(incident->entity->agent, agent) == 0))
-            ladder_decide(s, incident);
-    }
-}
-
 static bool is_well(const Engine *engine, const Incident *incident, const char *kind)
 {
     const Step *step = incident_step(engine, incident);
@@ -217,7 +215,7 @@ static void observer_event(Stage *s, const Event *event)
     if (fault)
         put_notice(s, "hold", "log", NULL, "the observer is ill: nothing is begun until it is well");
     else
-        decide_all_waiting(s, false, NULL);
+        s->wake = UINT32_MAX;
 }
 
 static void command_failed(Stage *s, Incident *incident, const char *error, const char *text);
@@ -250,8 +248,10 @@ static void step_event(Stage *s, const Event *event, bool asked)
         return;
     if (g_str_has_prefix(kind, "observer."))
         observer_event(s, event);
+    if (entity->awaited)
+        start_heard(s, entity);
     if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
-        decide_all_waiting(s, true, strchr(entity->path, '/') + 1);
+        waiting_of_agent(s, strchr(entity->path, '/') + 1);
     if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
     if (entity->host != NULL) /* its state is the verdict, which has been told */
@@ -360,8 +360,12 @@ static void step_timer(Stage *s)
             break;
         due_set(&engine->due, due, NEVER_US);
         switch (due->kind) {
-        case DUE_HOST:     evidence_due(s, DUE_OWNER(due, HostState, due)->entity);  break;
-        case DUE_INCIDENT: ladder_due(s, DUE_OWNER(due, Incident, due)); break;
+        case DUE_HOST:       evidence_due(s, DUE_OWNER(due, HostState, due)->entity); break;
+        case DUE_JOB:        job_due(s, DUE_OWNER(due, Job, due));                    break;
+        case DUE_QUIET:      quiet_due(s, DUE_OWNER(due, QuietState, due));           break;
+        case DUE_QUARANTINE: quarantine_due(s, DUE_OWNER(due, Trouble, due));         break;
+        case DUE_BUDGET:     break;
+        case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }
     }
 }
@@ -389,7 +393,7 @@ static void step_acting(Stage *s, uint64_t epoch)
             put_command_again(s, incident, flight->command);
         }
     }
-    decide_all_waiting(s, false, NULL);
+    s->wake = UINT32_MAX;
 }
 
 /* Whatever fell due while nobody looked waits until what is queued has been heard. */
@@ -399,6 +403,7 @@ static void step_start(Stage *s)
 
     engine->epoch = 0;
     engine->guard_until_us = engine->now_us + engine->policy->startup_guard_us;
+    start_known_agents(engine);
     for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
         Incident *incident = l->data;
 
@@ -415,6 +420,7 @@ static void step_policy(Stage *s, Policy *policy)
     Policy *old = s->engine->policy;
 
     s->engine->policy = policy_ref(policy);
+    quiets_of_policy(s->engine); /* before the old ones are gone */
     policy_unref(old);
     put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
                policy->name);
@@ -425,77 +431,6 @@ static void step_policy(Stage *s, Policy *policy)
         if (policy_rule(policy, incident->rule) == NULL)
             incident_close(s, incident, INCIDENT_SUPERSEDED, "the policy has its rule no more");
         else if (incident->state == INCIDENT_OPEN)
-            ladder_decide(s, incident);
-    }
-}
-
-static void operator_on_incident(Stage *s, const EngineInput *input)
-{
-    EntityState *entity = input->target == NULL ? NULL : entity_find(s->engine, input->target);
-    Incident *incident = entity == NULL ? NULL : entity->incident;
-
-    if (incident == NULL) {
-        put_record(s, "operator.refused", NULL, input->target, NULL, "%s: no incident is open there", input->verb);
-    } else if (strcmp(input->verb, "close") == 0) {
-        incident_close(s, incident, INCIDENT_STOOD_DOWN, "closed by an operator");
-    } else if (incident->state == INCIDENT_NEEDS_HUMAN || incident->state == INCIDENT_OPEN) {
-        if (incident->state == INCIDENT_NEEDS_HUMAN)
-            incident_move(incident, INCIDENT_OPEN);
-        ladder_restart(incident);
-        ladder_decide(s, incident);
-    }
-}
-
-/* A person stands in front of the machine: their word is a proof, and kept with their name. */
-static void operator_confirms_off(Stage *s, const EngineInput *input)
-{
-    EntityState *entity = input->target == NULL ? NULL : entity_find(s->engine, input->target);
-    g_autofree char *how = g_strdup_printf("%s says it is off", input->who == NULL ? "an operator" : input->who);
-
-    if (entity == NULL || (entity->host == NULL && entity->vm == NULL)) {
-        put_record(s, "operator.refused", NULL, input->target, NULL, "confirm-off: a host or VM that is known is wanted");
-    } else if (entity->host != NULL && host_is_up(entity)) {
-        put_record(s, "operator.refused", NULL, input->target, NULL, "confirm-off: its agent is heard, so it is not off");
-    } else if (entity->host != NULL) {
-        proof_host_gone(s, entity, NULL, how, NULL);
-        entity->host->channel[CHANNEL_BMC] = (ChannelState){ SAYS_OFF, s->engine->now_us, entity->host->channel[CHANNEL_BMC].sequence };
-        evidence_judge(s, entity, NULL);
-    } else {
-        while (entity->vm->copies->len > 0)
-            proof_copy_gone(s, entity, ((Copy *) entity->vm->copies->pdata[0])->host, how, NULL);
-        entity->vm->located = true;
-    }
-    decide_all_waiting(s, false, NULL);
-}
-
-static void step_operator(Stage *s, const EngineInput *input)
-{
-    bool pause = g_strcmp0(input->verb, "pause") == 0, resume = g_strcmp0(input->verb, "resume") == 0;
-
-    put_record(s, "operator", NULL, input->target, json_pack("{s:s*, s:s*}", "verb", input->verb, "who", input->who), "%s asks: %s",
-               input->who == NULL ? "an operator" : input->who, input->verb == NULL ? "nothing" : input->verb);
-    if (pause || resume) {
-        s->engine->paused = pause;
-        if (resume)
-            decide_all_waiting(s, false, NULL);
-    } else if (g_strcmp0(input->verb, "confirm-off") == 0) {
-        operator_confirms_off(s, input);
-    } else if (g_strcmp0(input->verb, "retry") == 0 || g_strcmp0(input->verb, "close") == 0) {
-        operator_on_incident(s, input);
-    } else {
-        put_record(s, "operator.refused", NULL, input->target, NULL, "pause, resume, retry or close is wanted");
-    }
-}
-
-/* A fact may end a wait, and what is then done may bring facts. */
-static void decide_after_facts(Stage *s)
-{
-    s->look_again = false;
-    for (GList *l = s->engine->incidents.head, *next; l != NULL; l = next) {
-        Incident *incident = l->data;
-
-        next = l->next;
-        if (incident->state == INCIDENT_OPEN && (incident->wait == WAIT_PROOF || incident->wait == WAIT_PLACE || incident->wait == WAIT_STORAGE))
             ladder_decide(s, incident);
     }
 }
@@ -517,8 +452,8 @@ void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, Engin
     case INPUT_OPERATOR: step_operator(&s, input);               break;
     case INPUT_N:        break;
     }
-    for (unsigned i = 0; s.look_again && i < LOOK_AGAIN_MAX; i++)
-        decide_after_facts(&s);
+    waiting_wake(&s);
+    g_ptr_array_set_size(engine->closed, 0);
     /* Most events change nothing; the due times are looked through only when something was said, or an incident touched in silence. */
     if (outputs->len > before || input->kind != INPUT_EVENT || engine->timer_us != NEVER_US)
         put_timer(&s);

@@ -5,6 +5,11 @@
 #include "consumers/policy/engine/action.h"
 #include "consumers/policy/engine/engine.h"
 #include "consumers/policy/engine/facts.h"
+#include "consumers/policy/engine/gate.h"
+#include "consumers/policy/engine/job.h"
+#include "consumers/policy/engine/parent.h"
+#include "consumers/policy/engine/quarantine.h"
+#include "consumers/policy/engine/quiet.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
 #define ENTITIES_MAX (1u << 20)
@@ -27,6 +32,8 @@ struct EntityState {
     int64_t since_us;
     Incident *incident;            /* the open one */
     GPtrArray *windows;            /* of Window; NULL: none yet */
+    Incident *busy;                /* something is done to it for this one */
+    bool awaited;                  /* an agent that was up before the start, and is not heard yet */
     HostState *host;               /* of a host; else NULL */
     VmState *vm;                   /* of a VM; else NULL */
 };
@@ -42,6 +49,17 @@ struct Engine {
     uint64_t epoch;                /* 0: not acting */
     int64_t now_us, guard_until_us, timer_us;
     bool observer_fault, paused;
+    char *paused_by, *paused_why;  /* or NULL */
+    int64_t paused_since_us;
+    GPtrArray *closed;             /* of Incident, owned: until the end of the step, so that whoever holds one sees that it is closed */
+    GPtrArray *quiets;             /* of QuietState, owned */
+    GPtrArray *jobs;               /* of Job, owned */
+    GPtrArray *troubles;           /* of Trouble, owned */
+    uint64_t next_quiet;
+    struct {
+        int64_t since_us;
+        unsigned known, seen;      /* agents that were up before, and of those the ones heard again */
+    } start;
     bool hosts_fault;              /* many hosts fell silent at once: evidence.c */
     uint64_t next_number, sequence_high;
     Seen seen[SEEN_N];
@@ -54,14 +72,16 @@ struct Engine {
 struct Stage {
     Engine *engine;
     EngineOutputs *outputs;
-    bool look_again;               /* something a waiting incident may have waited for is there: a proof, a host */
+    uint32_t wake;                 /* WAKES(): what waiting incidents may have waited for is there */
+    bool speak;                    /* notices that were kept back may be said */
 };
 
 /* output.c */
 /* @data (transfer full) may be NULL; @incident may be NULL. */
 void put_record(Stage *s, const char *kind, const Incident *incident, const char *entity, json_t *data, const char *format, ...)
     G_GNUC_PRINTF(6, 7);
-void put_notice(Stage *s, const char *kind, const char *to, const Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
+/* Kept back while a quiet or a parent's incident covers @incident. */
+void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
 /* The decision is told with the command: hosts looked at (@considered, may be NULL), and every gate. */
 void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates, json_t *rungs);
 void put_command_again(Stage *s, const Incident *incident, const Command *command);
@@ -93,11 +113,26 @@ void ladder_verify(Stage *s, Incident *incident);           /* ACTING or OPEN ->
 void ladder_verify_again(Stage *s, Incident *incident);     /* VERIFYING: no longer well, though not failed */
 void ladder_seen_well(Stage *s, Incident *incident);        /* VERIFYING, NEEDS_HUMAN: the healed state is there */
 void ladder_due(Stage *s, Incident *incident);              /* its time has come */
+void ladder_approved(Stage *s, Incident *incident, bool yes, const char *who); /* waits for approval */
 void ladder_restart(Incident *incident);
 void incident_set_due(Engine *engine, Incident *incident, int64_t at_us);
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values);
 void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why);
 const Step *incident_step(const Engine *engine, const Incident *incident); /* NULL: rule gone or ladder at its end */
+
+/* waiting.c */
+void waiting_wake(Stage *s);                                /* what s->wake and s->speak say */
+void waiting_of_agent(Stage *s, const char *agent);         /* it came or went */
+/* @host: the one @target is to be on; NULL: none. NULL: nothing is done to it, or to what it is in. */
+Incident *busy_with(Engine *engine, const EntityState *target, const EntityState *host, const Incident *but);
+void busy_begin(Incident *incident, EntityState *target);
+void busy_end(Stage *s, Incident *incident);
+void start_known_agents(Engine *engine);                    /* those that are up now are awaited */
+void start_heard(Stage *s, EntityState *agent);
+bool start_seen_enough(const Engine *engine);
+
+/* operator.c */
+void step_operator(Stage *s, const EngineInput *input);
 
 /* match.c: which rule an event concerns */
 void rules_match(Stage *s, EntityState *entity, const Event *event);

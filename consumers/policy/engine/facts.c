@@ -392,7 +392,7 @@ static bool needs_storage(const EntityState *vm, const char *id)
 /* What was given up because of it is tried again: nobody has to come for what the storage's return mends. */
 static void storage_well(Stage *s, const EntityState *storage)
 {
-    s->look_again = true;
+    s->wake |= WAKES(STORAGE);
     for (guint i = 0; i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
 
@@ -413,6 +413,8 @@ void facts_event(Stage *s, EntityState *entity, const Event *event)
         host_event(s, entity, event);
     else if (entity->vm != NULL && strcmp(kind, "vm.evidence") == 0)
         vm_evidence(s, entity, event);
+    else if (entity->vm != NULL && strcmp(kind, "vm.job") == 0)
+        job_event(s, entity, event);
     else if (entity->vm != NULL && !event_only_happened(kind))
         vm_state(s, entity, event);
     else if (strcmp(kind, "storage.well") == 0)

@@ -3,8 +3,11 @@
 #include "consumers/policy/engine/gate.h"
 
 #include "consumers/policy/engine/engine_private.h"
+#include "lib/base/json.h"
 
 #include <string.h>
+
+#define START_AT_MOST 10 /* start-up guards */
 
 /* What a gate says of itself: texts are made only when somebody reads them. */
 typedef struct Saying {
@@ -13,6 +16,7 @@ typedef struct Saying {
     IncidentWait wait; /* the gate's, unless it says another */
     int64_t until_us;
     bool capped;
+    QuietState *quiet;
 } Saying;
 
 typedef bool (*GateOpens)(const GateAsk *ask, Saying *say);
@@ -38,14 +42,27 @@ static bool acting_opens(const GateAsk *ask, Saying *saying)
 
 static bool paused_opens(const GateAsk *ask, Saying *saying)
 {
-    (void) saying;
-    return !ask->stage->engine->paused;
+    const Engine *engine = ask->stage->engine;
+
+    if (engine->paused)
+        say(saying, "%s%s%s", engine->paused_by == NULL ? "an operator" : engine->paused_by, engine->paused_why == NULL ? "" : ": ",
+            engine->paused_why == NULL ? "" : engine->paused_why);
+    return !engine->paused;
 }
 
+/* First by the clock, then by who is heard again, but not for ever: agents may be gone for good. */
 static bool guard_opens(const GateAsk *ask, Saying *saying)
 {
-    saying->until_us = ask->stage->engine->guard_until_us;
-    return ask->stage->engine->now_us >= ask->stage->engine->guard_until_us;
+    const Engine *engine = ask->stage->engine;
+    int64_t at_most_us = engine->start.since_us + START_AT_MOST * engine->policy->startup_guard_us;
+
+    if (engine->now_us < engine->guard_until_us) {
+        saying->until_us = engine->guard_until_us;
+        return false;
+    }
+    say(saying, "%u of %u agents are heard again", engine->start.seen, engine->start.known);
+    saying->until_us = at_most_us;
+    return start_seen_enough(engine) || engine->now_us >= at_most_us;
 }
 
 static bool observer_opens(const GateAsk *ask, Saying *saying)
@@ -60,6 +77,107 @@ static bool observe_only_opens(const GateAsk *ask, Saying *saying)
 {
     say(saying, "rule %s", ask->rule->name);
     return !ask->rule->observe_only;
+}
+
+static bool quiet_opens(const GateAsk *ask, Saying *saying, QuietKind kind)
+{
+    Engine *engine = ask->stage->engine;
+    const Deed *deed = ask->deed;
+    QuietState *state = engine->quiets->len == 0 ? NULL : quiet_on_actions(engine, kind, ask->incident->entity, ask->rule->name);
+
+    if (state == NULL && engine->quiets->len > 0 && deed->target != NULL && deed->target != ask->incident->entity)
+        state = quiet_on_actions(engine, kind, deed->target, ask->rule->name);
+    if (state == NULL)
+        return true;
+    if (saying->wanted) {
+        g_free(saying->text);
+        saying->text = quiet_text(state);
+    }
+    saying->quiet = state;
+    saying->until_us = state->due.at_us;
+    saying->capped = kind != QUIET_MAINTENANCE && saying->until_us == NEVER_US;
+    return false;
+}
+
+static bool maintenance_opens(const GateAsk *ask, Saying *saying)
+{
+    return quiet_opens(ask, saying, QUIET_MAINTENANCE);
+}
+
+static bool hold_opens(const GateAsk *ask, Saying *saying)
+{
+    return quiet_opens(ask, saying, QUIET_HOLD);
+}
+
+static bool silence_opens(const GateAsk *ask, Saying *saying)
+{
+    return quiet_opens(ask, saying, QUIET_SILENCE);
+}
+
+static bool job_opens(const GateAsk *ask, Saying *saying)
+{
+    Engine *engine = ask->stage->engine;
+    const Job *job = job_on(engine, ask->incident->entity);
+
+    if (job == NULL && ask->deed->target != NULL)
+        job = job_on(engine, ask->deed->target);
+    if (job == NULL)
+        return true;
+    say(saying, "%s of %s", job->name, job->vm->path);
+    saying->until_us = job->until_us;
+    return false;
+}
+
+static bool parent_opens(const GateAsk *ask, Saying *saying)
+{
+    bool told;
+    const EntityState *parent = parent_in_the_way(ask->stage->engine, ask->incident, ask->step->action, &told);
+
+    if (parent == NULL)
+        return true;
+    say(saying, "%s is %s", parent->path, parent->state);
+    saying->capped = !told;
+    return false;
+}
+
+static const EntityState *goes_to(const GateAsk *ask)
+{
+    const Command *first = ask->deed->kind == DEED_COMMANDS ? ask->deed->commands->pdata[0] : NULL;
+    const char *id = first == NULL ? NULL : json_string_or(first->arguments, strcmp(first->action, "vm.migrate") == 0 ? "to" : "host", NULL);
+    g_autofree char *path = id == NULL ? NULL : g_strdup_printf("host/%s", id);
+
+    return path == NULL ? NULL : entity_find(ask->stage->engine, path);
+}
+
+/* Only of new VMs: one whose copy is there can start nowhere else. */
+static bool quarantine_opens(const GateAsk *ask, Saying *saying)
+{
+    const EntityState *host = ask->stage->engine->troubles->len == 0 ? NULL : goes_to(ask);
+    int64_t until_us = host == NULL ? 0 : quarantine_until_us(ask->stage->engine, host);
+
+    if (until_us == 0 || (ask->deed->target->vm != NULL && proof_copy(ask->deed->target->vm, host) != NULL))
+        return true;
+    say(saying, "%s", host->path);
+    saying->until_us = until_us;
+    return false;
+}
+
+static bool action_starts(const char *action)
+{
+    return strcmp(action, "vm.start") == 0 || strcmp(action, "vm.relocate") == 0;
+}
+
+static bool busy_opens(const GateAsk *ask, Saying *saying)
+{
+    Engine *engine = ask->stage->engine;
+    const EntityState *target = ask->deed->target, *host = target == NULL || action_starts(ask->step->action) ? goes_to(ask) : host_of(engine, target);
+    const Incident *incident = target == NULL ? NULL : busy_with(engine, target, host, ask->incident);
+
+    if (incident == NULL)
+        return true;
+    const Command *command = incident_command(incident);
+    say(saying, "%s of %s for the incident of %s", command == NULL ? "something" : command->action, incident->target->path, incident->entity->path);
+    return false;
 }
 
 static bool agent_opens(const GateAsk *ask, Saying *saying)
@@ -114,8 +232,15 @@ static const struct {
     { "start-up", WAIT_GUARD, guard_opens, .always = true },
     { "observer", WAIT_OBSERVER, observer_opens, .always = true },
     { "observe-only", WAIT_OBSERVE_ONLY, observe_only_opens, .always = true },
+    { "maintenance", WAIT_MAINTENANCE, maintenance_opens, .named = true },
+    { "hold", WAIT_HOLD, hold_opens, .named = true },
+    { "silence", WAIT_SILENCE, silence_opens, .named = true },
+    { "job", WAIT_JOB, job_opens, .named = true },
     { "agent", WAIT_AGENT, agent_opens, .always = true },
     { "state", WAIT_UNKNOWN, state_opens, .always = true },
+    { "parent", WAIT_PARENT, parent_opens, .named = true },
+    { "quarantine", WAIT_QUARANTINE, quarantine_opens, .always = true, .named = true },
+    { "busy", WAIT_BUSY, busy_opens, .always = true, .named = true },
     { "back-off", WAIT_BACKOFF, backoff_opens },
     { "deed", WAIT_PROOF, deed_opens, .always = true, .named = true },
 };
@@ -135,7 +260,7 @@ void gates_ask(const GateAsk *ask, GateAnswer *ret_answer)
             continue;
         saying.wanted = true;
         gates[i].opens(ask, &saying);
-        *ret_answer = (GateAnswer){ saying.wait, saying.until_us, saying.capped, saying.text, gates[i].named };
+        *ret_answer = (GateAnswer){ saying.wait, saying.until_us, saying.capped, saying.text, gates[i].named, saying.quiet };
         return;
     }
 }

@@ -5,6 +5,7 @@
 #define MEND_POLICY_GATE_H
 
 #include "consumers/policy/engine/action.h"
+#include "consumers/policy/engine/quiet.h"
 
 /* What is about to be done. */
 typedef struct GateAsk {
@@ -22,6 +23,7 @@ typedef struct GateAnswer {
     bool capped;              /* nobody ends this wait on purpose: after hold_max a human is told */
     char *text;               /* who or what keeps it shut, with numbers; or NULL */
     bool named;               /* people want @text beside the wait's own words */
+    QuietState *quiet;        /* the one that keeps it back; or NULL */
 } GateAnswer;
 
 void gate_answer_clear(GateAnswer *answer);

@@ -45,6 +45,17 @@ static const char *const wait_texts[] = {
     [WAIT_PROOF] = "a proof that no other copy runs",
     [WAIT_PLACE] = "a host that can take it",
     [WAIT_STORAGE] = "its storage to be well again",
+    [WAIT_MAINTENANCE] = "maintenance to end",
+    [WAIT_HOLD] = "a hold to be released",
+    [WAIT_SILENCE] = "a silence to end",
+    [WAIT_JOB] = "what is in progress there to end",
+    [WAIT_SCHEDULE] = "the time its rule is for",
+    [WAIT_PARENT] = "what it stands on to be well",
+    [WAIT_FLAPPING] = "it to stop flapping",
+    [WAIT_QUARANTINE] = "its host to be out of quarantine",
+    [WAIT_BUSY] = "what is done there already",
+    [WAIT_BUDGET] = "its turn",
+    [WAIT_APPROVAL] = "somebody to approve",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(wait_texts) == WAIT_N);
 
@@ -73,6 +84,8 @@ void incident_move(Incident *incident, IncidentState to)
     g_assert(incident_can_move(incident->state, to));
     incident->state = to;
     incident->wait = WAIT_NONE;
+    json_decref(incident->muted);
+    incident->muted = NULL;
     g_assert(to != INCIDENT_ACTING || incident->flights->len > 0);
 }
 
@@ -133,6 +146,7 @@ void incident_free(Incident *incident)
     g_free(incident->rule);
     g_free(incident->boot_id);
     g_free(incident->moved_from);
+    json_decref(incident->muted);
     g_ptr_array_unref(incident->flights);
     g_free(incident);
 }
@@ -164,6 +178,12 @@ json_t *incident_to_json(const Incident *i, const char *entity)
     json_object_set_new(json, "healed_since_us", json_integer(i->healed_since_us));
     if (i->boot_id != NULL)
         json_object_set_new(json, "boot_id", json_string(i->boot_id));
+    if (i->speaks_for != 0)
+        json_object_set_new(json, "speaks_for", json_integer(i->speaks_for));
+    if (i->asked_us != 0)
+        json_object_set_new(json, "asked_us", json_integer(i->asked_us));
+    if (i->muted != NULL)
+        json_object_set(json, "muted", i->muted);
     if (i->moved_from != NULL)
         json_object_set_new(json, "moved_from", json_string(i->moved_from));
     if (i->goes_on)
@@ -226,6 +246,9 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->opened_us = json_int_or(json, "opened_us", 0);
     i->wait_since_us = json_int_or(json, "wait_since_us", 0);
     i->healed_since_us = json_int_or(json, "healed_since_us", 0);
+    i->speaks_for = (unsigned) json_int_or(json, "speaks_for", 0);
+    i->asked_us = json_int_or(json, "asked_us", 0);
+    i->muted = json_incref(json_object_get(json, "muted"));
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));
     i->goes_on = json_bool_or(json, "goes_on", false);
     return flights_from_json(i, json_object_get(json, "flights"), error) ? g_steal_pointer(&i) : NULL;

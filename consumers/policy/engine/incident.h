@@ -19,9 +19,13 @@ typedef enum {
 
 typedef enum {
     WAIT_NONE, WAIT_BACKOFF, WAIT_GUARD, WAIT_NOT_ACTING, WAIT_OBSERVER, WAIT_PAUSED, WAIT_AGENT, WAIT_UNKNOWN, WAIT_OBSERVE_ONLY,
-    WAIT_PROOF, WAIT_PLACE, WAIT_STORAGE,
+    WAIT_PROOF, WAIT_PLACE, WAIT_STORAGE, WAIT_MAINTENANCE, WAIT_HOLD, WAIT_SILENCE, WAIT_JOB, WAIT_SCHEDULE, WAIT_PARENT, WAIT_FLAPPING,
+    WAIT_QUARANTINE, WAIT_BUSY, WAIT_BUDGET, WAIT_APPROVAL,
     WAIT_N
 } IncidentWait;
+
+/* A set of them. */
+#define WAKES(wait) (UINT32_C(1) << WAIT_##wait)
 
 #define NEVER_US INT64_MAX
 
@@ -50,6 +54,10 @@ typedef struct Incident {
     int64_t healed_since_us;   /* 0: not seen well */
     GPtrArray *flights;        /* of Flight: the commands of the present attempt, in the order they left */
     bool goes_on;              /* the present attempt has more commands to send */
+    unsigned speaks_for;       /* notices about what stands on its entity that were kept back */
+    EntityState *target;       /* what the present attempt is done to: nothing else is done to it meanwhile; borrowed; NULL: no attempt */
+    int64_t asked_us;          /* for approval; 0: not asked */
+    json_t *muted;             /* the notice that was kept back in this state: {"kind", "to", "text"}; NULL: none */
     char *moved_from;          /* relocate: the host it shall leave; or NULL */
 } Incident;
 

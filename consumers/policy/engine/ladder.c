@@ -34,6 +34,7 @@ static void commands_end(Stage *s, Incident *incident)
         flight->waited = false;
     }
     incident->goes_on = false;
+    busy_end(s, incident);
 }
 
 static void commands_forget(Stage *s, Incident *incident)
@@ -98,7 +99,8 @@ void incident_close(Stage *s, Incident *incident, IncidentState how, const char 
     incident_set_due(engine, incident, NEVER_US);
     incident->entity->incident = NULL;
     g_queue_delete_link(&engine->incidents, incident->link);
-    incident_free(incident);
+    g_ptr_array_add(engine->closed, incident);
+    parent_done(s, incident);
 }
 
 void incident_set_due(Engine *engine, Incident *incident, int64_t at_us)
@@ -113,6 +115,7 @@ static void needs_human(Stage *s, Incident *incident, const char *to, const char
     incident->healed_since_us = 0;
     s->engine->count.needs_human++;
     put_record(s, "incident.needs-human", incident, NULL, json_pack("{s:i}", "attempts", (int) incident->attempts), "%s", why);
+    parent_done(s, incident);
     put_notice(s, "needs-human", to, incident, "%s is %s and needs a human: %s", incident->entity->path, incident->entity->state, why);
 }
 
@@ -155,6 +158,8 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
     if (incident->wait == answer->wait)
         return;
     incident->wait = answer->wait;
+    if (answer->quiet != NULL)
+        quiet_keeps_action(s, answer->quiet, incident, action);
     put_record(s, "incident.waits", incident, NULL,
                json_pack("{s:s, s:I, s:s*, s:o}", "would", action, "until_us", (json_int_t) incident->due.at_us, "detail", answer->text,
                          "gates", gates_to_json(ask)),
@@ -187,6 +192,7 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
         incident->step_attempts++;
         g_array_append_val(window->at_us, engine->now_us);
         window->ended_us = engine->now_us;
+        busy_begin(incident, deed->target);
     }
     incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;
@@ -251,7 +257,50 @@ static void step_next(Incident *incident)
 {
     incident->step++;
     incident->step_attempts = 0;
+    incident->asked_us = 0;
     g_clear_pointer(&incident->moved_from, g_free);
+}
+
+/* The answer is waited for until its time is over; then the default holds. False: it is not there, or a human is needed. */
+static bool approval_is_there(Stage *s, Incident *incident, const Rule *rule, const Step *step)
+{
+    const Step *next = incident->step + 1 < rule->ladder->len ? rule->ladder->pdata[incident->step + 1] : NULL;
+    const char *path = incident->entity->path;
+
+    if (incident->asked_us != 0 && s->engine->now_us >= incident->asked_us + step->timeout_us) {
+        put_record(s, "approval", incident, NULL, json_pack("{s:s, s:b}", "by", "default", "yes", step->default_goes_on),
+                   "nobody answered in time: the ladder %s", step->default_goes_on ? "goes on" : "stops");
+        if (!step->default_goes_on)
+            needs_human(s, incident, step->to == NULL ? "log" : step->to, "nobody approved in time");
+        return step->default_goes_on;
+    }
+    if (incident->asked_us == 0) {
+        incident->asked_us = s->engine->now_us;
+        incident->wait = WAIT_APPROVAL;
+        put_record(s, "incident.waits", incident, NULL,
+                   json_pack("{s:s, s:I}", "would", next == NULL ? "nothing" : next->action, "until_us",
+                             (json_int_t) (incident->asked_us + step->timeout_us)),
+                   "%s waits for %s", next == NULL ? "nothing" : next->action, incident_wait_text(WAIT_APPROVAL));
+        put_notice(s, "approve", step->to == NULL ? "log" : step->to, incident,
+                   "%s is %s: may %s be done? mend operate approve %s, or deny; without an answer it is %s", path, incident->entity->state,
+                   next == NULL ? "nothing" : next->action, path, step->default_goes_on ? "done" : "not done");
+    }
+    incident_set_due(s->engine, incident, incident->asked_us + step->timeout_us);
+    return false;
+}
+
+void ladder_approved(Stage *s, Incident *incident, bool yes, const char *who)
+{
+    put_record(s, "approval", incident, NULL, json_pack("{s:s, s:b}", "by", who, "yes", yes), "%s %s", who, yes ? "approves" : "denies");
+    if (yes) {
+        incident->wait = WAIT_NONE;
+        step_next(incident);
+        ladder_decide(s, incident);
+    } else {
+        g_autofree char *why = g_strdup_printf("%s denied it", who);
+
+        needs_human(s, incident, "log", why);
+    }
 }
 
 void ladder_decide(Stage *s, Incident *incident)
@@ -271,6 +320,11 @@ void ladder_decide(Stage *s, Incident *incident)
             }
             put_notice(s, "step", step->to, incident, "%s is %s", incident->entity->path, incident->entity->state);
             continue;
+        }
+        if (strcmp(step->action, ACTION_APPROVE) == 0) {
+            if (approval_is_there(s, incident, rule, step))
+                continue;
+            return;
         }
         Window *window = entity_window(incident->entity, rule->name, incident->step);
         unsigned made = attempts_made(s->engine, incident, step, window);
@@ -394,5 +448,7 @@ void ladder_restart(Incident *incident)
     if (incident->entity->windows != NULL)
         g_ptr_array_set_size(incident->entity->windows, 0);
     incident->step = incident->step_attempts = 0;
+    incident->asked_us = 0;
+    incident->wait = WAIT_NONE;
     incident->wait_since_us = 0;
 }

@@ -50,14 +50,20 @@ void put_record(Stage *s, const char *kind, const Incident *incident, const char
     put(s, OUTPUT_RECORD, json);
 }
 
-void put_notice(Stage *s, const char *kind, const char *to, const Incident *incident, const char *format, ...)
+void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, const char *format, ...)
 {
     va_list args;
-    json_t *json = json_pack("{s:s, s:s}", "notice", kind, "to", to);
 
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
+    if (incident != NULL && quiet_keeps_notice(s, incident, kind, to, text))
+        return;
+    if (incident != NULL) {
+        json_decref(incident->muted);
+        incident->muted = NULL;
+    }
+    json_t *json = json_pack("{s:s, s:s}", "notice", kind, "to", to);
     set_incident(json, incident);
     json_object_set_new(json, "text", json_string(text));
     put(s, OUTPUT_NOTICE, json);

@@ -53,7 +53,7 @@ void proof_copy_gone(Stage *s, EntityState *vm, EntityState *host, const char *h
     if (copy == NULL)
         return;
     g_ptr_array_remove(vm->vm->copies, copy);
-    s->look_again = true;
+    s->wake |= WAKES(PROOF) | WAKES(PLACE);
     if (vm->vm->proofs->len < PROOFS_MAX)
         g_ptr_array_add(vm->vm->proofs, g_strdup_printf("not on %s: %s", host->path, how));
     put_record(s, "proof", vm->incident, vm->path,

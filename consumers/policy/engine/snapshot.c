@@ -39,6 +39,8 @@ static json_t *entity_to_json(const EntityState *entity)
     set_text(json, "agent", entity->agent);
     set_text(json, "hostname", entity->hostname);
     set_text(json, "boot_id", entity->boot_id);
+    if (entity->awaited)
+        json_object_set_new(json, "awaited", json_true());
     if (entity->windows != NULL && entity->windows->len > 0)
         json_object_set_new(json, "windows", windows_to_json(entity->windows));
     facts_to_json(entity, json);
@@ -72,6 +74,15 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "timer_us", json_integer(engine->timer_us));
     json_object_set_new(json, "observer_fault", json_boolean(engine->observer_fault));
     json_object_set_new(json, "paused", json_boolean(engine->paused));
+    set_text(json, "paused_by", engine->paused_by);
+    set_text(json, "paused_why", engine->paused_why);
+    json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
+    json_object_set_new(json, "quiets", quiets_to_json(engine));
+    json_object_set_new(json, "next_quiet", json_integer((json_int_t) engine->next_quiet));
+    json_object_set_new(json, "jobs", jobs_to_json(engine));
+    json_object_set_new(json, "quarantine", quarantine_to_json(engine));
+    json_object_set_new(json, "start", json_pack("[I, I, I]", (json_int_t) engine->start.since_us, (json_int_t) engine->start.known,
+                                                 (json_int_t) engine->start.seen));
     json_object_set_new(json, "hosts_fault", json_boolean(engine->hosts_fault));
     json_object_set_new(json, "next_number", json_integer((json_int_t) engine->next_number));
     json_object_set_new(json, "sequence_high", json_integer((json_int_t) engine->sequence_high));
@@ -117,6 +128,7 @@ static void entities_from_json(Engine *engine, json_t *entities)
         entity->agent = g_strdup(json_string_or(json, "agent", NULL));
         entity->hostname = g_strdup(json_string_or(json, "hostname", NULL));
         entity->boot_id = g_strdup(json_string_or(json, "boot_id", NULL));
+        entity->awaited = json_bool_or(json, "awaited", false);
         windows_from_json(entity, json_object_get(json, "windows"));
     }
     json_object_foreach(entities, path, json) /* facts name other entities: all are there now */
@@ -142,6 +154,9 @@ static bool incidents_from_json(Engine *engine, const json_t *incidents, GError 
             return false;
         }
         incident->entity->incident = incident;
+        EntityState *target = entity_find(engine, json_string_or(json, "target", ""));
+        if (target != NULL)
+            busy_begin(incident, target);
         for (guint k = 0; k < incident->flights->len; k++) {
             const Flight *flight = incident->flights->pdata[k];
 
@@ -159,6 +174,22 @@ static void counts_from_json(Engine *engine, const json_t *counts)
 
     for (size_t i = 0; i < G_N_ELEMENTS(to); i++)
         *to[i] = (uint64_t) json_integer_value(json_array_get(counts, i));
+}
+
+static void gates_from_json(Engine *engine, const json_t *json)
+{
+    const json_t *start = json_object_get(json, "start");
+
+    engine->paused_by = g_strdup(json_string_or(json, "paused_by", NULL));
+    engine->paused_why = g_strdup(json_string_or(json, "paused_why", NULL));
+    engine->paused_since_us = json_int_or(json, "paused_since_us", 0);
+    engine->start.since_us = json_integer_value(json_array_get(start, 0));
+    engine->start.known = (unsigned) json_integer_value(json_array_get(start, 1));
+    engine->start.seen = (unsigned) json_integer_value(json_array_get(start, 2));
+    quiets_from_json(engine, json_object_get(json, "quiets"));
+    engine->next_quiet = (uint64_t) json_int_or(json, "next_quiet", (json_int_t) engine->next_quiet);
+    jobs_from_json(engine, json_object_get(json, "jobs"));
+    quarantine_from_json(engine, json_object_get(json, "quarantine"));
 }
 
 Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
@@ -192,6 +223,7 @@ Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
     engine->next_number = (uint64_t) json_int_or(json, "next_number", 1);
     engine->sequence_high = (uint64_t) json_int_or(json, "sequence_high", 0);
     counts_from_json(engine, json_object_get(json, "counts"));
+    gates_from_json(engine, json);
     return g_steal_pointer(&engine);
 }
 
@@ -202,6 +234,8 @@ json_t *engine_incidents(const Engine *engine)
     for (const GList *l = engine->incidents.head; l != NULL; l = l->next) {
         const Incident *incident = l->data;
         json_t *json = incident_to_json(incident, incident->entity->path);
+        if (incident->target != NULL)
+            json_object_set_new(json, "target", json_string(incident->target->path));
         if (incident->wait != WAIT_NONE)
             json_object_set_new(json, "waits_for", json_string(incident_wait_text(incident->wait)));
         json_array_append_new(all, json);
@@ -244,6 +278,14 @@ json_t *engine_status(const Engine *engine)
 
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
+    if (engine->paused) {
+        set_text(json, "paused_by", engine->paused_by);
+        set_text(json, "paused_why", engine->paused_why);
+        json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
+    }
+    json_object_set_new(json, "quiets", quiets_to_json(engine));
+    json_object_set_new(json, "jobs", jobs_to_json(engine));
+    json_object_set_new(json, "quarantine", quarantine_to_json(engine));
     json_object_set_new(json, "sequence", json_integer((json_int_t) engine->sequence_high));
     json_object_set_new(json, "events", json_integer((json_int_t) engine->count.events));
     json_object_set_new(json, "duplicates", json_integer((json_int_t) engine->count.duplicates));

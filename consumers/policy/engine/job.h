@@ -1,0 +1,29 @@
+/* Automatic holds: while a VM migrates, is snapshotted, frozen, dumped, backed up or boots, its silence and the failures of what is in it
+ * say little, and acting on it would do harm. Each hold has a cap: what is still ill then is acted on. */
+#ifndef MEND_POLICY_JOB_H
+#define MEND_POLICY_JOB_H
+
+#include "consumers/policy/engine/due.h"
+#include "lib/model/event.h"
+
+typedef struct Engine Engine;
+typedef struct EntityState EntityState;
+typedef struct Stage Stage;
+
+typedef struct Job {
+    EntityState *vm;
+    char *name;            /* "migration" */
+    int64_t begun_us, until_us;
+    DueTime due;           /* at until_us */
+} Job;
+
+void job_free(Job *job);
+/* "vm.job": begun or ended. */
+void job_event(Stage *s, EntityState *vm, const Event *event);
+void job_due(Stage *s, Job *job);
+/* The oldest one in progress on @entity's VM; NULL: none. */
+const Job *job_on(Engine *engine, const EntityState *entity);
+json_t *jobs_to_json(const Engine *engine); /* (transfer full) */
+void jobs_from_json(Engine *engine, const json_t *json);
+
+#endif

@@ -1,0 +1,61 @@
+/* A VM waits while its host's incident is worked on, and not longer. A start never waits for that: whether it may be is a matter of proof
+ * (proof.c), and a lease may tell long before a fence does. A service waits until its VM runs, for nothing can be done in one that
+ * does not. */
+#include "consumers/policy/engine/parent.h"
+
+#include "consumers/policy/engine/engine_private.h"
+
+#include <string.h>
+
+static bool is_worked_on(const EntityState *entity, const Incident *but)
+{
+    const Incident *incident = entity == NULL ? NULL : entity->incident;
+
+    return incident != NULL && incident != but && incident->state != INCIDENT_NEEDS_HUMAN && !incident_is_closed(incident);
+}
+
+static bool vm_is_down(const EntityState *vm)
+{
+    static const char *const down[] = { "stopped", "crashed", "panicked", "lost", "paused", "suspended", "hung", NULL };
+
+    return g_strv_contains(down, vm->state);
+}
+
+EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_told)
+{
+    const EntityState *entity = incident->entity;
+    bool of_service = g_str_has_prefix(entity->path, "service/");
+    EntityState *vm = of_service ? vm_of(engine, entity) : NULL, *host = entity->host != NULL ? NULL : host_of(engine, entity);
+
+    *ret_told = true;
+    if (!engine->policy->inhibit)
+        return NULL;
+    if (is_worked_on(vm, incident))
+        return vm;
+    if (is_worked_on(host, incident) && strcmp(action, "vm.start") != 0 && strcmp(action, "vm.relocate") != 0)
+        return host;
+    if (vm == NULL || !vm_is_down(vm) || g_strcmp0(action_kind(action), "service") != 0)
+        return NULL;
+    *ret_told = vm->incident != NULL;
+    return vm;
+}
+
+char *parent_speaks_for(Engine *engine, Incident *incident)
+{
+    EntityState *entity = incident->entity, *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
+    EntityState *host = entity->host != NULL ? NULL : host_of(engine, entity);
+    EntityState *parent = host != NULL && host->incident != NULL ? host : vm != NULL && vm->incident != NULL ? vm : NULL;
+
+    if (parent == NULL || !engine->policy->inhibit)
+        return NULL;
+    parent->incident->speaks_for++;
+    return g_strdup_printf("%s is %s", parent->path, parent->state);
+}
+
+void parent_done(Stage *s, const Incident *incident)
+{
+    if (incident->entity->vm == NULL && incident->entity->host == NULL)
+        return;
+    s->wake |= WAKES(PARENT);
+    s->speak = s->speak || incident->speaks_for > 0;
+}

@@ -1,0 +1,132 @@
+/* Who waits for what, and who is at what. An incident that waits is asked again when its time has come or when what it waits for may be
+ * there; the second is only noted while an input is worked on (Stage.wake) and done at its end, so that nothing is decided on facts that are
+ * half written. */
+#include "consumers/policy/engine/engine_private.h"
+
+#include <string.h>
+
+#define ROUNDS_MAX 1000 /* each round has a reason in the one before; far more than any story needs */
+
+static bool is_woken(const Incident *incident, uint32_t wake)
+{
+    return incident->state == INCIDENT_OPEN && (wake & (UINT32_C(1) << incident->wait)) != 0;
+}
+
+static gint by_turn(gconstpointer a, gconstpointer b)
+{
+    const Incident *left = *(const Incident *const *) a, *right = *(const Incident *const *) b;
+
+    if (left->due.priority != right->due.priority)
+        return left->due.priority > right->due.priority ? -1 : 1;
+    return left->number < right->number ? -1 : left->number > right->number;
+}
+
+static void wake_round(Stage *s, uint32_t wake)
+{
+    g_autoptr(GPtrArray) woken = g_ptr_array_new();
+
+    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next)
+        if (is_woken(l->data, wake))
+            g_ptr_array_add(woken, l->data);
+    g_ptr_array_sort(woken, by_turn);
+    for (guint i = 0; i < woken->len; i++)
+        if (((Incident *) woken->pdata[i])->state == INCIDENT_OPEN)
+            ladder_decide(s, woken->pdata[i]);
+}
+
+void waiting_wake(Stage *s)
+{
+    for (unsigned i = 0; (s->wake != 0 || s->speak) && i < ROUNDS_MAX; i++) {
+        uint32_t wake = s->wake;
+        bool speak = s->speak;
+
+        s->wake = 0;
+        s->speak = false;
+        if (wake != 0 && s->engine->incidents.length > 0)
+            wake_round(s, wake);
+        if (speak)
+            quiets_speak(s);
+    }
+}
+
+void waiting_of_agent(Stage *s, const char *agent)
+{
+    const EntityState *host = host_by_agent(s->engine, agent);
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next) {
+        Incident *incident = l->data;
+
+        if (incident->state == INCIDENT_OPEN &&
+            (g_strcmp0(incident->entity->agent, agent) == 0 || (host != NULL && host_of(s->engine, incident->entity) == host)))
+            g_ptr_array_add(all, incident);
+    }
+    for (guint i = 0; i < all->len; i++)
+        if (((Incident *) all->pdata[i])->state == INCIDENT_OPEN)
+            ladder_decide(s, all->pdata[i]);
+}
+
+static Incident *other(const EntityState *entity, const Incident *but)
+{
+    return entity == NULL || entity->busy == but ? NULL : entity->busy;
+}
+
+Incident *busy_with(Engine *engine, const EntityState *target, const EntityState *host, const Incident *but)
+{
+    Incident *incident = other(target, but);
+
+    if (incident == NULL && target->host == NULL)
+        incident = other(vm_of(engine, target), but);
+    if (incident == NULL)
+        incident = other(host, but);
+    if (incident == NULL && engine->policy->applications->len > 0 && !g_str_has_prefix(target->path, "app/") && target->host == NULL)
+        incident = other(app_of(engine, target), but);
+    return incident;
+}
+
+void busy_begin(Incident *incident, EntityState *target)
+{
+    incident->target = target;
+    target->busy = incident;
+}
+
+void busy_end(Stage *s, Incident *incident)
+{
+    if (incident->target == NULL)
+        return;
+    if (incident->target->busy == incident)
+        incident->target->busy = NULL;
+    incident->target = NULL;
+    s->wake |= WAKES(BUSY);
+}
+
+void start_known_agents(Engine *engine)
+{
+    GHashTableIter iter;
+    gpointer entity;
+
+    engine->start.since_us = engine->now_us;
+    engine->start.known = engine->start.seen = 0;
+    g_hash_table_iter_init(&iter, engine->entities); /* only counted: their order does not matter */
+    while (g_hash_table_iter_next(&iter, NULL, &entity)) {
+        EntityState *agent = entity;
+
+        agent->awaited = g_str_has_prefix(agent->path, "agent/") && (strcmp(agent->state, "up") == 0 || strcmp(agent->state, "late") == 0);
+        engine->start.known += agent->awaited;
+    }
+}
+
+bool start_seen_enough(const Engine *engine)
+{
+    return engine->start.seen * 100 >= engine->start.known * engine->policy->startup_seen_percent;
+}
+
+void start_heard(Stage *s, EntityState *agent)
+{
+    if (!agent->awaited || strcmp(agent->state, "up") != 0)
+        return;
+    agent->awaited = false;
+    s->engine->start.seen++;
+    if (start_seen_enough(s->engine))
+        s->wake |= WAKES(GUARD);
+}
