@@ -1,6 +1,8 @@
-/* mend policy check FILE | show [FILE] | run: the file before it is used, what it means, and the engine alone in the foreground. */
+/* mend policy check FILE | show [FILE] | eval EXPR | run: the file before it is used, what it means, one expression of it, and the engine
+ * alone in the foreground. */
 #include "consumers/cli/show.h"
 #include "consumers/cli/wire.h"
+#include "consumers/cli/verb_policy_eval.h"
 #include "consumers/cli/verb_policy_file.h"
 #include "consumers/cli/verb_policy_test.h"
 #include "consumers/cli/verbs.h"
@@ -15,10 +17,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#define USAGE                                                                                                                    \
+    "policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | eval EXPR [--vars FILE] | eval --batch [--typed] | " \
+    "run [options]"
+
 typedef struct PolicyOptions {
     WireOptions site;
-    char *file, *name, *log_level, *cases;
-    bool accept;
+    char *file, *name, *log_level, *cases, *vars;
+    bool accept, batch, typed;
 } PolicyOptions;
 
 static const Setting rows[] = {
@@ -27,6 +33,9 @@ static const Setting rows[] = {
     { "log-level", SETTING_STRING, offsetof(PolicyOptions, log_level), 0, 0, "notice", "run: error, warning, notice, info or debug" },
     { "cases", SETTING_STRING, offsetof(PolicyOptions, cases), 0, 0, NULL, "test: FOLDER with the cases; without it \"cases\" beside the policy" },
     { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
+    { "vars", SETTING_STRING, offsetof(PolicyOptions, vars), 0, 0, NULL, "eval: FILE with the variables, an object in JSON" },
+    { "batch", SETTING_BOOL, offsetof(PolicyOptions, batch), 0, 0, NULL, "eval: read lines {\"expr\": …, \"vars\": {…}}, write one line each" },
+    { "typed", SETTING_BOOL, offsetof(PolicyOptions, typed), 0, 0, NULL, "eval: values are tagged, {\"int\": \"1\"}" },
     WIRE_ROWS(PolicyOptions),
 };
 
@@ -103,7 +112,12 @@ static int act(const PolicyOptions *options, char **rest)
                                                  .accept = options->accept, .json = options->site.json });
     if (n == 1 && strcmp(rest[0], "run") == 0)
         return run_engine(options);
-    fprintf(stderr, "usage: mend policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | run [options]\n");
+    if (n >= 1 && strcmp(rest[0], "eval") == 0 && n == (options->batch ? 1u : 2u)) {
+        EvalOptions eval = { .vars_file = options->vars, .typed = options->typed, .json = options->site.json };
+
+        return options->batch ? eval_batch(&eval) : eval_expression(rest[1], &eval);
+    }
+    fprintf(stderr, "usage: mend %s\n", USAGE);
     return EXIT_WRONG;
 }
 
@@ -113,8 +127,7 @@ int verb_policy(char **argv)
     g_auto(GStrv) rest = NULL;
     ExitStatus status;
 
-    if (verb_begin("policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | run [options]", rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv,
-                   &rest, &status))
+    if (verb_begin(USAGE, rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv, &rest, &status))
         status = (ExitStatus) act(&options, rest);
     settings_done(rows, G_N_ELEMENTS(rows), &options);
     return status;

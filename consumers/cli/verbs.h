@@ -4,7 +4,7 @@
 #define MEND_CLI_VERBS_H
 
 #define CLI_VERBS(X)                                                                \
-    X(policy, "the policy engine: check FILE, show [FILE], run")                    \
+    X(policy, "the policy engine: check, show, test, eval, run")                    \
     X(status, "how the site is")                                                    \
     X(events, "what is true now; with --follow what happens")                       \
     X(why, "the story of an entity: what happened, what was done about it, and why") \

@@ -17,5 +17,7 @@ json_t *cel_to_json(CelValue value);
 /* ERROR: not of the form; its text says what is wrong. Texts are borrowed from @json. */
 CelValue cel_from_typed(const json_t *json, CelArena *arena);
 json_t *cel_to_typed(CelValue value);
+/* On one line, keys in the order they have, doubles in the shortest form that reads back the same (1.0 keeps its point). Caller frees. */
+char *cel_json_line(const json_t *json);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "lib/base/base.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 typedef enum {
@@ -78,7 +79,7 @@ void *cel_arena_more(CelArena *arena, size_t bytes);
 /* Aligned for anything, not cleared. NULL: the arena's limit is reached. */
 static inline void *cel_alloc(CelArena *arena, size_t bytes)
 {
-    size_t rounded = (bytes + 15) & ~(size_t) 15;
+    size_t rounded = (bytes + (bytes == 0) + 15) & ~(size_t) 15;
 
     if (G_LIKELY(rounded >= bytes && rounded <= (size_t) (arena->end - arena->at))) {
         void *p = arena->at;
@@ -87,6 +88,11 @@ static inline void *cel_alloc(CelArena *arena, size_t bytes)
         return p;
     }
     return cel_arena_more(arena, bytes);
+}
+/* Gives back what @p, the newest piece, does not need. */
+static inline void cel_shrink(CelArena *arena, void *p, size_t bytes)
+{
+    arena->at = (char *) p + ((bytes + 15) & ~(size_t) 15);
 }
 /* Ended by 0. NULL as above. */
 char *cel_alloc_text(CelArena *arena, const char *text, size_t length);

@@ -1,0 +1,608 @@
+/* Names become slots, types are worked out from the leaves up, constants are computed once. Without declarations (an unchecked environment)
+ * only the first of these happens, and what is unknown becomes a value that is an error, since || and && may never need it.
+ *
+ * The rules of types are those of the specification with two differences, both towards the reader: numbers of different kinds may be compared
+ * (the language does it at run time anyway), and a comparison with null is refused, because an absent field is no null: has() asks for it. */
+#include "consumers/policy/language/cel/node.h"
+
+#include "lib/base/settings.h"
+
+static bool check(Compile *c, Node *node);
+
+/* ---- types ---- */
+
+static void type_append(GString *text, const CelType *type)
+{
+    if (type->shape == CEL_TYPE_DYN) {
+        g_string_append(text, "dyn");
+    } else if (type->shape == CEL_TYPE_SCALAR) {
+        g_string_append(text, type->kind == CEL_TIMESTAMP ? "timestamp" : type->kind == CEL_DURATION ? "duration" : cel_kind_name(type->kind));
+    } else {
+        g_string_append(text, type->shape == CEL_TYPE_LIST ? "list(" : "map(");
+        if (type->shape == CEL_TYPE_MAP) {
+            type_append(text, type->key);
+            g_string_append(text, ", ");
+        }
+        type_append(text, type->item);
+        g_string_append_c(text, ')');
+    }
+}
+
+char *cel_type_text(const CelType *type)
+{
+    GString *text = g_string_new(NULL);
+
+    type_append(text, type);
+    return g_string_free(text, FALSE);
+}
+
+static bool is_dyn(const CelType *type)
+{
+    return type->shape == CEL_TYPE_DYN;
+}
+
+static bool is_kind(const CelType *type, CelKind kind)
+{
+    return is_dyn(type) || type->kind == kind;
+}
+
+static bool is_number(const CelType *type)
+{
+    return type->shape == CEL_TYPE_SCALAR && type->kind >= CEL_INT && type->kind <= CEL_DOUBLE;
+}
+
+static bool same(const CelType *a, const CelType *b)
+{
+    if (is_dyn(a) || is_dyn(b))
+        return true;
+    if (a->shape != b->shape || a->kind != b->kind)
+        return false;
+    return a->shape == CEL_TYPE_SCALAR || (same(a->item, b->item) && (a->shape == CEL_TYPE_LIST || same(a->key, b->key)));
+}
+
+static bool comparable(const CelType *a, const CelType *b)
+{
+    if (is_dyn(a) || is_dyn(b) || (is_number(a) && is_number(b)))
+        return true;
+    if (a->shape != b->shape || a->kind != b->kind)
+        return false;
+    return a->shape == CEL_TYPE_SCALAR || (comparable(a->item, b->item) && (a->shape == CEL_TYPE_LIST || comparable(a->key, b->key)));
+}
+
+static const CelType *joined(const CelType *a, const CelType *b)
+{
+    return a == NULL ? b : same(a, b) && !is_dyn(a) ? a : &cel_dyn;
+}
+
+static const CelType *type_new(Compile *c, CelKind kind, const CelType *key, const CelType *item)
+{
+    CelType *type = cel_alloc(&c->program->arena, sizeof *type);
+
+    *type = (CelType){ .shape = kind == CEL_LIST ? CEL_TYPE_LIST : CEL_TYPE_MAP, .kind = kind, .key = key, .item = item };
+    return type;
+}
+
+static const CelType *scalar_type(CelKind kind)
+{
+    static const CelType *const types[CEL_KIND_N] = {
+        [CEL_ERROR] = &cel_dyn,         [CEL_NULL] = &cel_null_type,     [CEL_BOOL] = &cel_bool_type,   [CEL_INT] = &cel_int_type,
+        [CEL_UINT] = &cel_uint_type,    [CEL_DOUBLE] = &cel_double_type, [CEL_STRING] = &cel_string_type, [CEL_BYTES] = &cel_bytes_type,
+        [CEL_LIST] = &cel_list_of_dyn,  [CEL_MAP] = &cel_dyn,            [CEL_TYPE] = &cel_type_type,
+        [CEL_TIMESTAMP] = &cel_timestamp_type, [CEL_DURATION] = &cel_duration_type,
+    };
+
+    return types[kind];
+}
+
+static bool no_overload(Compile *c, const Node *node, const char *hint)
+{
+    GString *types = g_string_new(NULL);
+
+    for (uint32_t i = 0; i < node->n; i++) {
+        g_string_append(types, i == 0 ? "" : ", ");
+        type_append(types, node->args[i]->type);
+    }
+    g_autofree char *text = g_string_free(types, FALSE);
+    cel_compile_fail(c, node->place, CEL_PARSE_ERROR_TYPE, "%s cannot be applied to (%s)%s", cel_node_word(node->op, node->function), text, hint);
+    return false;
+}
+
+static bool set(Node *node, const CelType *type)
+{
+    node->type = type;
+    return true;
+}
+
+/* ---- names ---- */
+
+/* "a.b.c" of a row of selections that begins with a name; false: it does not. */
+static bool path_of(const Node *node, GString *path)
+{
+    if (node->op == NODE_IDENT) {
+        g_string_append(path, node->value.as.text);
+        return true;
+    }
+    if (node->op != NODE_SELECT || !path_of(node->args[0], path))
+        return false;
+    g_string_append_c(path, '.');
+    g_string_append(path, node->value.as.text);
+    return true;
+}
+
+static uint32_t slot_of(CelProgram *program, const CelName *name)
+{
+    for (size_t i = 0; i < program->n_names; i++)
+        if (strcmp(program->names[i]->label, name->label) == 0)
+            return (uint32_t) i;
+    if ((program->n_names & (program->n_names - 1)) == 0) {
+        size_t room = MAX(program->n_names * 2, 4);
+
+        program->names = g_renew(const CelName *, program->names, room);
+        program->absent = g_renew(char *, program->absent, room);
+    }
+    program->names[program->n_names] = name;
+    program->absent[program->n_names] = g_strdup_printf("%s is absent", name->label);
+    return (uint32_t) program->n_names++;
+}
+
+/* Takes the whole path, if it is a name of the environment or of a type. */
+static bool resolve(Compile *c, Node *node, NodeOp op)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+
+    if (!path_of(node, path))
+        return false;
+    const CelName *name = cel_env_find(c->program->env, path->str, &c->program->arena);
+    if (name != NULL) {
+        node->op = (uint8_t) op;
+        node->slot = slot_of(c->program, name);
+        node->n = 0;
+        node->type = op == NODE_NAME ? name->type : &cel_bool_type;
+        return true;
+    }
+    for (CelKind kind = CEL_NULL; op == NODE_NAME && kind < CEL_KIND_N; kind++)
+        if (strcmp(path->str, cel_kind_name(kind)) == 0) {
+            node->op = NODE_CONST;
+            node->value = cel_type(kind);
+            node->n = 0;
+            node->type = &cel_type_type;
+            return true;
+        }
+    return false;
+}
+
+static bool unknown(Compile *c, Node *node)
+{
+    const CelEnv *env = c->program->env;
+    const char *text = node->value.as.text;
+
+    if (!cel_env_checked(env)) {
+        g_autofree char *error = cel_env_is_object(env, text) ? g_strdup_printf("undeclared reference: %s is only part of a name", text)
+                                                               : g_strdup_printf("undeclared reference: %s is unknown", text);
+
+        node->op = NODE_UNKNOWN;
+        node->value = cel_string(cel_alloc_text(&c->program->arena, error, strlen(error)));
+        return true;
+    }
+    if (cel_env_is_object(env, text)) {
+        cel_compile_fail(c, node->offset, CEL_PARSE_ERROR_NAME, "%s is not a value by itself: name one of its fields", text);
+        return false;
+    }
+    const char *near = cel_env_nearest(env, "", text);
+    cel_compile_fail(c, node->offset, CEL_PARSE_ERROR_NAME, "\"%s\" is unknown%s%s%s", text, near == NULL ? "" : ", did you mean \"",
+                     near == NULL ? "" : near, near == NULL ? "" : "\"?");
+    return false;
+}
+
+/* @node selects a field of an object that has no such field: an error that names the nearest one. False: it is something else. */
+static bool unknown_field(Compile *c, const Node *node)
+{
+    g_autoptr(GString) path = g_string_new(NULL);
+
+    if (!cel_env_checked(c->program->env) || !path_of(node->args[0], path) || !cel_env_is_object(c->program->env, path->str))
+        return false;
+    const char *near = cel_env_nearest(c->program->env, path->str, node->value.as.text);
+    cel_compile_fail(c, node->place, CEL_PARSE_ERROR_NAME, "%s has no field \"%s\"%s%s%s", path->str, node->value.as.text,
+                     near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
+    return true;
+}
+
+static bool check_select(Compile *c, Node *node)
+{
+    bool asks = node->op == NODE_HAS;
+
+    node->op = NODE_SELECT;
+    if (resolve(c, node, asks ? NODE_HAS_NAME : NODE_NAME))
+        return true;
+    if (unknown_field(c, node) || !check(c, node->args[0]))
+        return false;
+    node->op = asks ? NODE_HAS : NODE_SELECT;
+    const CelType *from = node->args[0]->type;
+    if (!is_dyn(from) && (from->shape != CEL_TYPE_MAP || !is_kind(from->key, CEL_STRING)) && cel_env_checked(c->program->env)) {
+        g_autofree char *text = cel_type_text(from);
+
+        cel_compile_fail(c, node->place, CEL_PARSE_ERROR_TYPE, "%s has no fields", text);
+        return false;
+    }
+    return set(node, asks ? &cel_bool_type : is_dyn(from) ? &cel_dyn : from->item);
+}
+
+/* ---- operators ---- */
+
+static bool check_logic(Compile *c, Node *node)
+{
+    for (uint32_t i = 0; i < node->n; i++)
+        if (!is_kind(node->args[i]->type, CEL_BOOL)) {
+            g_autofree char *text = cel_type_text(node->args[i]->type);
+
+            cel_compile_fail(c, node->args[i]->offset, CEL_PARSE_ERROR_TYPE, "%s wants true or false, this is %s", cel_node_word(node->op, 0), text);
+            return false;
+        }
+    return set(node, &cel_bool_type);
+}
+
+static bool check_equal(Compile *c, Node *node)
+{
+    const CelType *a = node->args[0]->type, *b = node->args[1]->type;
+
+    if (!comparable(a, b))
+        return no_overload(c, node, is_kind(a, CEL_NULL) || is_kind(b, CEL_NULL) ? ": an absent field is not null, has(a.b) asks for it" : "");
+    return set(node, &cel_bool_type);
+}
+
+static bool check_order(Compile *c, Node *node)
+{
+    const CelType *a = node->args[0]->type, *b = node->args[1]->type, *known = is_dyn(a) ? b : a;
+    bool ordered = is_dyn(known) || is_number(known) || known->kind == CEL_BOOL || known->kind == CEL_STRING || known->kind == CEL_BYTES ||
+                   known->kind == CEL_TIMESTAMP || known->kind == CEL_DURATION;
+
+    return ordered && comparable(a, b) ? set(node, &cel_bool_type) : no_overload(c, node, "");
+}
+
+static bool check_in(Compile *c, Node *node)
+{
+    const CelType *item = node->args[0]->type, *in = node->args[1]->type;
+
+    if (!is_dyn(in) && in->shape == CEL_TYPE_SCALAR)
+        return no_overload(c, node, in->kind == CEL_STRING ? ": use contains()" : ": a list or a map is wanted on the right");
+    const CelType *each = is_dyn(in) ? in : in->shape == CEL_TYPE_LIST ? in->item : in->key;
+    return comparable(item, each) ? set(node, &cel_bool_type) : no_overload(c, node, "");
+}
+
+static bool check_add(Compile *c, Node *node)
+{
+    const CelType *a = node->args[0]->type, *b = node->args[1]->type;
+    bool plus = node->op == NODE_ADD;
+
+    if (is_dyn(a) && is_dyn(b))
+        return set(node, &cel_dyn);
+    if (is_kind(a, CEL_TIMESTAMP) && is_kind(b, CEL_DURATION) && !is_dyn(a))
+        return set(node, is_dyn(b) && !plus ? &cel_dyn : &cel_timestamp_type);
+    if (plus && is_kind(a, CEL_DURATION) && is_kind(b, CEL_TIMESTAMP) && !is_dyn(b))
+        return set(node, &cel_timestamp_type);
+    if (!plus && is_kind(a, CEL_TIMESTAMP) && is_kind(b, CEL_TIMESTAMP))
+        return set(node, is_dyn(a) || is_dyn(b) ? &cel_dyn : &cel_duration_type);
+    if (is_dyn(a) || is_dyn(b)) {
+        const CelType *known = is_dyn(a) ? b : a;
+
+        return set(node, known->kind == CEL_TIMESTAMP || known->kind == CEL_DURATION ? &cel_dyn : known);
+    }
+    bool fits = is_number(a) || a->kind == CEL_DURATION ||
+                (plus && (a->kind == CEL_STRING || a->kind == CEL_BYTES || a->kind == CEL_LIST));
+    if (fits && a->kind == b->kind)
+        return set(node, a->shape == CEL_TYPE_LIST ? type_new(c, CEL_LIST, NULL, joined(a->item, b->item)) : a);
+    return no_overload(c, node, is_number(a) && is_number(b) ? ": numbers of one kind are wanted, such as 2.0 or double(x)"
+                                : plus && (a->kind == CEL_STRING || b->kind == CEL_STRING) ? ": string(x) makes a text" : "");
+}
+
+static bool check_multiply(Compile *c, Node *node)
+{
+    const CelType *a = node->args[0]->type, *b = node->args[1]->type, *known = is_dyn(a) ? b : a;
+    bool fits = is_dyn(known) || (is_number(known) && (node->op != NODE_MODULO || known->kind != CEL_DOUBLE));
+
+    if (fits && (is_dyn(a) || is_dyn(b) || a->kind == b->kind))
+        return set(node, known);
+    return no_overload(c, node, is_number(a) && is_number(b) && node->op != NODE_MODULO ? ": numbers of one kind are wanted, such as 2.0 or double(x)" : "");
+}
+
+static bool check_negate(Compile *c, Node *node)
+{
+    const CelType *a = node->args[0]->type;
+
+    return is_kind(a, CEL_INT) || is_kind(a, CEL_DOUBLE) ? set(node, a) : no_overload(c, node, "");
+}
+
+static bool check_index(Compile *c, Node *node)
+{
+    const CelType *of = node->args[0]->type, *index = node->args[1]->type;
+
+    if (is_dyn(of))
+        return set(node, &cel_dyn);
+    if (of->shape == CEL_TYPE_LIST && (is_dyn(index) || is_number(index)))
+        return set(node, of->item);
+    if (of->shape == CEL_TYPE_MAP && comparable(of->key, index))
+        return set(node, of->item);
+    return no_overload(c, node, "");
+}
+
+static bool check_list(Compile *c, Node *node)
+{
+    const CelType *item = NULL;
+
+    for (uint32_t i = 0; i < node->n; i++)
+        item = joined(item, node->args[i]->type);
+    return set(node, type_new(c, CEL_LIST, NULL, item == NULL ? &cel_dyn : item));
+}
+
+static bool check_map(Compile *c, Node *node)
+{
+    const CelType *key = NULL, *item = NULL;
+
+    for (uint32_t i = 0; i < node->n; i += 2) {
+        const CelType *k = node->args[i]->type;
+
+        if (!is_kind(k, CEL_BOOL) && !is_kind(k, CEL_INT) && !is_kind(k, CEL_UINT) && !is_kind(k, CEL_STRING)) {
+            g_autofree char *text = cel_type_text(k);
+
+            cel_compile_fail(c, node->args[i]->offset, CEL_PARSE_ERROR_TYPE, "a key is a bool, int, uint or string, this is %s", text);
+            return false;
+        }
+        key = joined(key, k);
+        item = joined(item, node->args[i + 1]->type);
+    }
+    return set(node, type_new(c, CEL_MAP, key == NULL ? &cel_dyn : key, item == NULL ? &cel_dyn : item));
+}
+
+static bool check_condition(Compile *c, Node *node)
+{
+    const CelType *yes = node->args[1]->type, *no = node->args[2]->type;
+
+    if (!is_kind(node->args[0]->type, CEL_BOOL) || !same(yes, no))
+        return no_overload(c, node, is_kind(node->args[0]->type, CEL_BOOL) ? ": both values have one type" : ": a bool is wanted before ?");
+    return set(node, is_dyn(yes) ? yes : is_dyn(no) ? no : yes);
+}
+
+/* ---- functions ---- */
+
+static bool check_conversion(Compile *c, Node *node)
+{
+#define K(kind) (1u << CEL_##kind)
+    static const struct { const CelType *to; unsigned from; } conversions[FUNCTION_N] = {
+        [FUNCTION_INT] = { &cel_int_type, K(INT) | K(UINT) | K(DOUBLE) | K(STRING) | K(TIMESTAMP) },
+        [FUNCTION_UINT] = { &cel_uint_type, K(INT) | K(UINT) | K(DOUBLE) | K(STRING) },
+        [FUNCTION_DOUBLE] = { &cel_double_type, K(INT) | K(UINT) | K(DOUBLE) | K(STRING) },
+        [FUNCTION_STRING] = { &cel_string_type, K(INT) | K(UINT) | K(DOUBLE) | K(STRING) | K(BYTES) | K(BOOL) | K(TIMESTAMP) | K(DURATION) },
+        [FUNCTION_BYTES] = { &cel_bytes_type, K(BYTES) | K(STRING) },
+        [FUNCTION_BOOL] = { &cel_bool_type, K(BOOL) | K(STRING) },
+        [FUNCTION_TIMESTAMP] = { &cel_timestamp_type, K(TIMESTAMP) | K(STRING) | K(INT) },
+        [FUNCTION_DURATION] = { &cel_duration_type, K(DURATION) | K(STRING) },
+        [FUNCTION_SIZE] = { &cel_int_type, K(STRING) | K(BYTES) | K(LIST) | K(MAP) },
+        [FUNCTION_TYPE] = { &cel_type_type, ~0u },
+        [FUNCTION_DYN] = { &cel_dyn, ~0u },
+    };
+#undef K
+    const CelType *from = node->args[0]->type;
+
+    if (!is_dyn(from) && !(conversions[node->function].from & (1u << from->kind)))
+        return no_overload(c, node, "");
+    return set(node, conversions[node->function].to);
+}
+
+static bool check_text_call(Compile *c, Node *node)
+{
+    const Node *pattern = node->args[1];
+    g_autoptr(GError) error = NULL;
+
+    if (!is_kind(node->args[0]->type, CEL_STRING) || !is_kind(pattern->type, CEL_STRING))
+        return no_overload(c, node, "");
+    if (node->function == FUNCTION_MATCHES && pattern->op == NODE_CONST && pattern->value.kind == CEL_STRING) {
+        CelRegex *regex = cel_regex_new(pattern->value.as.text, pattern->value.extra, &error);
+
+        if (regex == NULL && cel_env_checked(c->program->env)) {
+            cel_compile_fail(c, pattern->offset, CEL_PARSE_ERROR_SYNTAX, "%s", error->message);
+            return false;
+        }
+        if (regex != NULL)
+            g_ptr_array_add(c->program->regexes, regex);
+        node->regex = regex;
+    }
+    return set(node, &cel_bool_type);
+}
+
+static bool check_time_call(Compile *c, Node *node)
+{
+    const CelType *of = node->args[0]->type;
+    const Node *zone = node->n == 2 ? node->args[1] : NULL;
+    bool of_duration = zone == NULL && node->function >= FUNCTION_HOURS;
+    g_autoptr(GError) error = NULL;
+
+    if (!is_kind(of, CEL_TIMESTAMP) && !(of_duration && of->kind == CEL_DURATION))
+        return no_overload(c, node, "");
+    if (zone != NULL && !is_kind(zone->type, CEL_STRING))
+        return no_overload(c, node, "");
+    bool constant = zone != NULL && zone->op == NODE_CONST && zone->value.kind == CEL_STRING;
+    if (zone != NULL && !constant && cel_env_checked(c->program->env)) {
+        cel_compile_fail(c, zone->offset, CEL_PARSE_ERROR_TYPE, "a time zone is written out here, such as \"Europe/Berlin\"");
+        return false;
+    }
+    if (constant) {
+        CelZone *found = cel_zone_new(zone->value.as.text, zone->value.extra, &error);
+
+        if (found == NULL && cel_env_checked(c->program->env)) {
+            cel_compile_fail(c, zone->offset, CEL_PARSE_ERROR_NAME, "%s", error->message);
+            return false;
+        }
+        if (found != NULL)
+            g_ptr_array_add(c->program->zones, found);
+        node->zone = found;
+    }
+    return set(node, &cel_int_type);
+}
+
+static bool check_call(Compile *c, Node *node)
+{
+    switch (node->function) {
+    case FUNCTION_CONTAINS:
+    case FUNCTION_STARTS_WITH:
+    case FUNCTION_ENDS_WITH:
+    case FUNCTION_MATCHES:
+        return check_text_call(c, node);
+    default:
+        return node->function >= FUNCTION_FULL_YEAR ? check_time_call(c, node) : check_conversion(c, node);
+    }
+}
+
+static bool unknown_call(Compile *c, Node *node)
+{
+    const char *known[FUNCTION_N + 1] = { NULL };
+
+    if (!cel_env_checked(c->program->env))
+        return true;
+    if (!node->root) {
+        cel_compile_fail(c, node->place, CEL_PARSE_ERROR_NAME, "%s", node->value.as.text);
+        return false;
+    }
+    for (unsigned i = 0; i < FUNCTION_N; i++)
+        known[i] = cel_functions[i].name;
+    g_autofree char *word = g_strndup(c->program->text + node->place, strcspn(c->program->text + node->place, " \t\r\n(/"));
+    const char *near = nearest_word(word, known);
+    cel_compile_fail(c, node->place, CEL_PARSE_ERROR_NAME, "there is no function %s()%s%s%s", word, near == NULL ? "" : ", did you mean \"",
+                     near == NULL ? "" : near, near == NULL ? "" : "\"?");
+    return false;
+}
+
+/* ---- macros ---- */
+
+/* Gives the variable's type to its uses in @node. */
+static void bind(Node *node, uint32_t slot, const CelType *type)
+{
+    if (node->op == NODE_LOCAL && node->slot == slot)
+        node->type = type;
+    for (uint32_t i = 0; i < node->n; i++) {
+        bool hidden = i > 0 && node->op >= NODE_ALL && node->op <= NODE_FILTER && node->slot == slot;
+
+        if (!hidden)
+            bind(node->args[i], slot, type);
+    }
+}
+
+static bool check_macro(Compile *c, Node *node)
+{
+    Node *range = node->args[0], *body = node->args[node->n - 1], *filter = node->n == 3 ? node->args[1] : NULL;
+
+    if (!check(c, range))
+        return false;
+    const CelType *of = range->type;
+    if (cel_env_checked(c->program->env) && !is_dyn(of) && of->shape == CEL_TYPE_SCALAR) {
+        g_autofree char *text = cel_type_text(of);
+
+        cel_compile_fail(c, range->offset, CEL_PARSE_ERROR_TYPE, "%s goes over a list or the keys of a map, this is %s",
+                         cel_node_word(node->op, 0), text);
+        return false;
+    }
+    const CelType *item = is_dyn(of) || of->shape == CEL_TYPE_SCALAR ? &cel_dyn : of->shape == CEL_TYPE_LIST ? of->item : of->key;
+    for (uint32_t i = 1; i < node->n; i++) {
+        bind(node->args[i], node->slot, item);
+        if (!check(c, node->args[i]))
+            return false;
+    }
+    const Node *condition = node->op == NODE_TRANSFORM ? filter : body;
+    if (cel_env_checked(c->program->env) && condition != NULL && !is_kind(condition->type, CEL_BOOL)) {
+        g_autofree char *text = cel_type_text(condition->type);
+
+        cel_compile_fail(c, condition->offset, CEL_PARSE_ERROR_TYPE, "%s wants true or false, this is %s", cel_node_word(node->op, 0), text);
+        return false;
+    }
+    if (node->op == NODE_TRANSFORM)
+        return set(node, type_new(c, CEL_LIST, NULL, body->type));
+    return set(node, node->op == NODE_FILTER ? type_new(c, CEL_LIST, NULL, item) : &cel_bool_type);
+}
+
+/* ---- the walk ---- */
+
+/* What has no names in it is computed now; in a checked program an error in it is one of loading. */
+static bool fold(Compile *c, Node *node)
+{
+    if (!cel_env_checked(c->program->env) || node->n == 0 || (node->op >= NODE_ALL && node->op <= NODE_FILTER))
+        return true;
+    for (uint32_t i = 0; i < node->n; i++)
+        if (node->args[i]->op != NODE_CONST)
+            return true;
+    CelValue value = cel_eval_constant(c->program, node);
+    if (cel_is_error(value)) {
+        cel_compile_fail(c, value.extra, CEL_PARSE_ERROR_TYPE, "this can never be computed: %s", value.as.error);
+        return false;
+    }
+    node->op = NODE_CONST;
+    node->value = value;
+    node->n = 0;
+    return true;
+}
+
+static bool check_operator(Compile *c, Node *node)
+{
+    switch (node->op) {
+    case NODE_INDEX:     return check_index(c, node);
+    case NODE_LIST:      return check_list(c, node);
+    case NODE_MAP:       return check_map(c, node);
+    case NODE_AND:
+    case NODE_OR:
+    case NODE_NOT:       return check_logic(c, node);
+    case NODE_NEGATE:    return check_negate(c, node);
+    case NODE_CONDITION: return check_condition(c, node);
+    case NODE_EQ:
+    case NODE_NE:        return check_equal(c, node);
+    case NODE_LT:
+    case NODE_LE:
+    case NODE_GT:
+    case NODE_GE:        return check_order(c, node);
+    case NODE_IN:        return check_in(c, node);
+    case NODE_ADD:
+    case NODE_SUBTRACT:  return check_add(c, node);
+    case NODE_MULTIPLY:
+    case NODE_DIVIDE:
+    case NODE_MODULO:    return check_multiply(c, node);
+    default:             return true;
+    }
+}
+
+static bool check_node(Compile *c, Node *node)
+{
+    switch (node->op) {
+    case NODE_CONST:
+        return set(node, scalar_type(node->value.kind));
+    case NODE_IDENT:
+        return resolve(c, node, NODE_NAME) || unknown(c, node);
+    case NODE_SELECT:
+    case NODE_HAS:
+        return check_select(c, node);
+    case NODE_ALL:
+    case NODE_EXISTS:
+    case NODE_EXISTS_ONE:
+    case NODE_TRANSFORM:
+    case NODE_FILTER:
+        return check_macro(c, node);
+    case NODE_UNKNOWN:
+        return unknown_call(c, node);
+    default:
+        break;
+    }
+    for (uint32_t i = 0; i < node->n; i++)
+        if (!check(c, node->args[i]))
+            return false;
+    return (node->op == NODE_CALL ? check_call(c, node) : check_operator(c, node)) && fold(c, node);
+}
+
+static bool check(Compile *c, Node *node)
+{
+    bool fits = check_node(c, node);
+
+    if (!cel_env_checked(c->program->env))
+        node->type = &cel_dyn; /* all fits: constant patterns and zones are prepared, what is wrong fails when it is reached */
+    return fits;
+}
+
+bool cel_check(Compile *c)
+{
+    return check(c, c->program->root);
+}
