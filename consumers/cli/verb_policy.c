@@ -19,7 +19,7 @@
 
 #define USAGE                                                                                                                    \
     "policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | eval EXPR [--vars FILE] | eval --batch [--typed] | " \
-    "run [options]"
+    "diff OLD NEW [--history FILE] | run [options]"
 
 typedef struct PolicyOptions {
     WireOptions site;
@@ -127,6 +127,8 @@ int verb_policy(char **argv)
     g_auto(GStrv) rest = NULL;
     ExitStatus status;
 
+    if (g_strcmp0(argv[1], "diff") == 0)
+        return verb_policy_diff(argv + 1);
     if (verb_begin(USAGE, rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv, &rest, &status))
         status = (ExitStatus) act(&options, rest);
     settings_done(rows, G_N_ELEMENTS(rows), &options);

@@ -10,11 +10,16 @@
     X(why, "the story of an entity: what happened, what was done about it, and why") \
     X(why_not, "why nothing is done about an entity")                               \
     X(incidents, "failures and what became of them")                                \
+    X(replay, "recorded history through the engine, also under another policy")      \
+    X(journal, "the journal: verify, export, import")                               \
     X(agents, "who is here")                                                        \
     X(call, "calls a QMF method of an agent")
 
 #define X(name, meaning) int verb_##name(char **argv);
 CLI_VERBS(X)
 #undef X
+
+/* Verbs within verbs. */
+int verb_policy_diff(char **argv);
 
 #endif

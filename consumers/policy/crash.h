@@ -21,7 +21,7 @@ void crash_at(CrashPoint point);
 
 /* Likewise MEND_FAIL_AT=POINT[:N]: what is done there fails, from the N-th time on, as it would on a full disk. */
 typedef enum {
-    FAULT_COMMIT, /* of the journal */
+    FAULT_COMMIT, /* the commit that makes a command durable */
     FAULT_N
 } FaultPoint;
 

@@ -14,6 +14,7 @@ struct Machine {
     GByteArray *packed;
     int64_t now_us;
     int64_t since_snapshot;
+    bool command_waits; /* for its commit */
 };
 
 typedef struct Taking {
@@ -131,11 +132,19 @@ bool machine_step(Machine *machine, const EngineInput *input, int64_t wall_us, E
         return false;
     engine_step(machine->engine, input, now_us, outputs);
     machine->since_snapshot++;
+    for (guint i = before; i < outputs->len; i++)
+        machine->command_waits |= ((EngineOutput *) outputs->pdata[i])->kind == OUTPUT_COMMAND;
     return put_outputs(machine->journal, outputs, before, now_us, wall_us, error);
 }
 
 bool machine_commit(Machine *machine, GError **error)
 {
+    if (machine->command_waits && fault_at(FAULT_COMMIT)) {
+        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_WRITE, "journal %s: cannot be written: MEND_FAIL_AT says so",
+                    journal_path(machine->journal));
+        return false;
+    }
+    machine->command_waits = false;
     if (!journal_commit(machine->journal, error))
         return false;
     return machine->since_snapshot < SNAPSHOT_EVERY || machine_snapshot(machine, error);
@@ -146,7 +155,7 @@ bool machine_snapshot(Machine *machine, GError **error)
     g_autofree char *body = replay_snapshot(machine->engine, machine->now_us);
 
     machine->since_snapshot = 0;
-    return journal_put_snapshot(machine->journal, body, machine->now_us, error);
+    return journal_put_snapshot(machine->journal, body, error);
 }
 
 /* The first record that must stay, for the sake of open incidents. */
@@ -190,8 +199,12 @@ bool machine_retain(Machine *machine, const Retention *keep, int64_t wall_us, bo
     if (!journal_snapshot_at(machine->journal, needed - 1, false, &newest, error))
         return false;
     /* Age asks to keep so long at least, size to keep so much at most. */
-    if (!journal_snapshot_at(machine->journal, old, false, &at, error) || (at < many && !journal_snapshot_at(machine->journal, many, true, &at, error)))
+    if (!journal_snapshot_at(machine->journal, old, false, &at, error))
         return false;
+    if (at < many && !journal_snapshot_at(machine->journal, many, true, &at, error))
+        return false;
+    if (at < many)
+        at = newest;
     at = MIN(at, newest);
     if (at < journal_oldest(machine->journal))
         return true;
@@ -227,7 +240,7 @@ Recording *recording_new(const char *path, const Engine *engine, GError **error)
     Journal *journal = journal_open_as(path, JOURNAL_BULK, error);
     g_autofree char *body = journal == NULL ? NULL : replay_snapshot(engine, 0);
 
-    if (journal == NULL || !journal_put_snapshot(journal, body, 0, error)) {
+    if (journal == NULL || !journal_put_snapshot(journal, body, error)) {
         journal_free(journal);
         return NULL;
     }

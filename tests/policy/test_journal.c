@@ -19,10 +19,10 @@ static void place_setup(Place *place, gconstpointer unused)
 
 static void place_teardown(Place *place, gconstpointer unused)
 {
-    static const char *const ends[] = { "", "-wal", "-shm", ".lock" };
+    g_autoptr(GDir) folder = g_dir_open(place->folder, 0, NULL);
 
-    for (size_t i = 0; i < G_N_ELEMENTS(ends); i++) {
-        g_autofree char *path = g_strconcat(place->path, ends[i], NULL);
+    for (const char *name; (name = g_dir_read_name(folder)) != NULL;) {
+        g_autofree char *path = g_build_filename(place->folder, name, NULL);
         g_unlink(path);
     }
     g_rmdir(place->folder);

@@ -133,12 +133,6 @@ bool journal_commit(Journal *journal, GError **error)
         return true;
     if (!journal_begin(journal, error))
         return false;
-    if (fault_at(FAULT_COMMIT)) {
-        sqlite3_exec(journal->db, "ROLLBACK", NULL, NULL, NULL);
-        journal->failed = true;
-        g_set_error(error, JOURNAL_ERROR, JOURNAL_ERROR_WRITE, "journal %s: cannot be written: MEND_FAIL_AT is set", journal->path);
-        return false;
-    }
     if (!journal_run(journal, journal->commit, error))
         return false;
     journal->pending = 0;
@@ -160,6 +154,11 @@ int64_t journal_oldest(const Journal *journal)
     return journal->anchor + 1;
 }
 
+void journal_hash(const Journal *journal, guint8 ret_hash[JOURNAL_HASH_BYTES])
+{
+    memcpy(ret_hash, journal->hash, JOURNAL_HASH_BYTES);
+}
+
 const char *journal_path(const Journal *journal)
 {
     return journal->path;
@@ -171,7 +170,7 @@ static const char thin[] =
     " (SELECT number, lead(number) OVER (ORDER BY number) - lag(number) OVER (ORDER BY number) AS gap FROM snapshot)"
     " WHERE gap IS NOT NULL ORDER BY gap, number LIMIT 1)";
 
-bool journal_put_snapshot(Journal *journal, const char *body, int64_t wall_us, GError **error)
+bool journal_put_snapshot(Journal *journal, const char *body, GError **error)
 {
     guint8 hash[JOURNAL_HASH_BYTES];
     g_autofree char *thinning = g_strdup_printf(thin, SNAPSHOTS_MAX);
@@ -179,14 +178,13 @@ bool journal_put_snapshot(Journal *journal, const char *body, int64_t wall_us, G
     if (!journal_begin(journal, error))
         return false;
     journal->pending++;
-    sqlite3_stmt *s = journal_prepare(journal, error, "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)");
+    sqlite3_stmt *s = journal_prepare(journal, error, "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?)");
     if (s == NULL)
         return false;
-    journal_snapshot_hash(journal, journal->hash, body, strlen(body), hash);
+    journal_snapshot_chain(journal, journal->hash, body, strlen(body), hash);
     sqlite3_bind_int64(s, 1, journal->newest);
     sqlite3_bind_text(s, 2, body, -1, SQLITE_STATIC);
-    sqlite3_bind_int64(s, 3, wall_us);
-    sqlite3_bind_blob(s, 4, hash, sizeof hash, SQLITE_STATIC);
+    sqlite3_bind_blob(s, 3, hash, sizeof hash, SQLITE_STATIC);
     bool fine = journal_run(journal, s, error);
     sqlite3_finalize(s);
     crash_at(CRASH_SNAPSHOT);

@@ -63,15 +63,19 @@ bool journal_commit(Journal *journal, GError **error);
 size_t journal_pending(const Journal *journal); /* records put and not committed */
 int64_t journal_newest(const Journal *journal); /* number of the newest record; 0: none */
 int64_t journal_oldest(const Journal *journal); /* number of the oldest one that is still there, or would be */
+void journal_hash(const Journal *journal, guint8 ret_hash[JOURNAL_HASH_BYTES]); /* of the newest record */
 const char *journal_path(const Journal *journal);
 bool journal_bulk_end(Journal *journal, GError **error); /* commits, makes it a journal like others */
 
 /* A snapshot stands for all records up to the newest; what is put since the last commit belongs to it, and is committed with it. A few
  * old ones are kept, evenly spread: the history can be cut at them. */
-bool journal_put_snapshot(Journal *journal, const char *body, int64_t wall_us, GError **error);
+bool journal_put_snapshot(Journal *journal, const char *body, GError **error);
 /* The newest at or below @at_most (INT64_MAX: of all), or the oldest of all (0). False with no error: there is none. */
 bool journal_get_snapshot(Journal *journal, int64_t at_most, int64_t *ret_number, char **ret_body, GError **error);
 
+/* What a snapshot's hash is, where the record's is @at. */
+void journal_snapshot_chain(Journal *journal, const guint8 at[JOURNAL_HASH_BYTES], const char *body, size_t size,
+                            guint8 ret_hash[JOURNAL_HASH_BYTES]);
 /* Number of the newest snapshot at or below @number, or (@above) of the oldest at or above it; 0: none. */
 bool journal_snapshot_at(Journal *journal, int64_t number, bool above, int64_t *ret_number, GError **error);
 
@@ -89,6 +93,7 @@ typedef struct JournalCheck {
     int64_t first, last, records, snapshots;
     int64_t anchor;            /* records up to here were cut away; 0: none */
     int64_t first_us, last_us; /* wall clock; 0: no records */
+    bool excerpt;              /* records were left out, or cut away by something else than journal_cut(): no record says so */
 } JournalCheck;
 typedef void (*JournalProgress)(int64_t done, int64_t total, void *user);
 /* Walks the whole chain, the snapshots and SQLite's own structure. @progress may be NULL. */

@@ -67,7 +67,7 @@ void journal_chain(Journal *journal, guint8 hash[JOURNAL_HASH_BYTES], const Jour
     digest(journal, hash);
 }
 
-void journal_snapshot_hash(Journal *journal, const guint8 at[JOURNAL_HASH_BYTES], const char *body, size_t size,
+void journal_snapshot_chain(Journal *journal, const guint8 at[JOURNAL_HASH_BYTES], const char *body, size_t size,
                            guint8 ret_hash[JOURNAL_HASH_BYTES])
 {
     g_checksum_update(journal->sum, at, JOURNAL_HASH_BYTES);
@@ -204,7 +204,7 @@ static bool walk_snapshots(Walk *w, GError **error)
         else if (sqlite3_column_type(rows, 2) == SQLITE_NULL) /* taken over from form 1 */
             continue;
         else {
-            journal_snapshot_hash(journal, at, body, (size_t) sqlite3_column_bytes(rows, 1), hash);
+            journal_snapshot_chain(journal, at, body, (size_t) sqlite3_column_bytes(rows, 1), hash);
             if (sqlite3_column_bytes(rows, 2) != sizeof hash || memcmp(hash, sqlite3_column_blob(rows, 2), sizeof hash) != 0)
                 fine = broken(journal, error, "the snapshot at record", number, "was changed after it was written");
         }
@@ -213,11 +213,12 @@ static bool walk_snapshots(Walk *w, GError **error)
     return fine;
 }
 
-static bool check_anchor(const Walk *w, GError **error)
+static bool check_anchor(Walk *w, GError **error)
 {
     g_autofree char *hash = journal_hex(w->journal->anchor_hash);
 
-    if (w->cut.hash == NULL || (w->cut.number == w->journal->anchor && strcmp(hash, w->cut.hash) == 0))
+    w->check.excerpt = w->journal->anchor > w->cut.number;
+    if (w->check.excerpt || w->cut.hash == NULL || (w->cut.number == w->journal->anchor && strcmp(hash, w->cut.hash) == 0))
         return true;
     return broken(w->journal, error, "the anchor at record", w->journal->anchor, "is not the one the last cut left");
 }

@@ -20,7 +20,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS entity (id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE);"
     "CREATE TABLE IF NOT EXISTS record (number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, now_us INTEGER NOT NULL,"
     " wall_us INTEGER NOT NULL, entity INTEGER, incident TEXT, body BLOB NOT NULL, hash BLOB NOT NULL);"
-    "CREATE TABLE IF NOT EXISTS snapshot (number INTEGER PRIMARY KEY, body TEXT NOT NULL, wall_us INTEGER, hash BLOB);"
+    "CREATE TABLE IF NOT EXISTS snapshot (number INTEGER PRIMARY KEY, body TEXT NOT NULL, hash BLOB);"
     "CREATE TABLE IF NOT EXISTS anchor (one INTEGER PRIMARY KEY CHECK (one = 1), number INTEGER NOT NULL, hash BLOB NOT NULL);"
     "INSERT OR IGNORE INTO meta VALUES ('form', '" FORM "');";
 static const char schema_index[] = "CREATE INDEX IF NOT EXISTS record_entity ON record (entity, number) WHERE entity IS NOT NULL;";

@@ -41,8 +41,6 @@ bool journal_begin(Journal *journal, GError **error);
 
 /* chain.c. @hash is that before @record, and becomes its own. */
 void journal_chain(Journal *journal, guint8 hash[JOURNAL_HASH_BYTES], const JournalRecord *record);
-void journal_snapshot_hash(Journal *journal, const guint8 at[JOURNAL_HASH_BYTES], const char *body, size_t size,
-                           guint8 ret_hash[JOURNAL_HASH_BYTES]);
 char *journal_hex(const guint8 hash[JOURNAL_HASH_BYTES]);
 
 /* open.c */
