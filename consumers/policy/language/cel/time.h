@@ -13,7 +13,7 @@
 bool cel_time_parse(const char *text, size_t length, int64_t *ret_seconds, uint32_t *ret_ns);
 /* "1h30m" "-1.5s" "100ms" "0" */
 bool cel_duration_parse(const char *text, size_t length, int64_t *ret_ns);
-/* As UTC with a Z and 0, 3, 6 or 9 digits; ends with 0; the length without it. @buffer: CEL_TIME_TEXT_MAX. */
+/* As UTC with a Z, the fraction without trailing zeroes; ends with 0; the length without it. @buffer: CEL_TIME_TEXT_MAX. */
 size_t cel_time_format(int64_t seconds, uint32_t ns, char *buffer);
 /* "1.5s" */
 size_t cel_duration_format(int64_t ns, char *buffer);
