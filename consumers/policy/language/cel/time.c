@@ -158,33 +158,49 @@ static int64_t read_unit(Reader *r)
     return ns;
 }
 
-/* "1.5h": the whole part and the fraction each times the unit; digits beyond a nanosecond are dropped. */
-static bool read_term(Reader *r, __int128 *sum)
+/* The digits after a dot, as the part of @unit_ns they stand for; what is less than a nanosecond is dropped. */
+static uint64_t fraction_ns(const char *at, const char *end, uint64_t unit_ns)
 {
-    __int128 whole = 0, fraction = 0, scale = 1;
-    bool any = false;
+    uint64_t ns = 0;
 
-    for (; r->at < r->end && g_ascii_isdigit(*r->at); r->at++, any = true)
-        if ((whole = whole * 10 + (*r->at - '0')) > INT64_MAX)
+    for (; at < end && unit_ns > 0; at++) {
+        unit_ns /= 10;
+        ns += (uint64_t) (*at - '0') * unit_ns;
+    }
+    return ns;
+}
+
+/* "1.5h" is added to @sum. */
+static bool read_term(Reader *r, uint64_t *sum)
+{
+    const char *begin = r->at, *dot = NULL;
+    guint64 whole = 0, ns, unit_ns;
+
+    for (; r->at < r->end && g_ascii_isdigit(*r->at); r->at++)
+        if (!g_uint64_checked_mul(&whole, whole, 10) || !g_uint64_checked_add(&whole, whole, (guint64) (*r->at - '0')))
             return false;
-    if (read_char(r, '.'))
-        for (; r->at < r->end && g_ascii_isdigit(*r->at); r->at++, any = true)
-            if (scale < 1000000000000000) {
-                fraction = fraction * 10 + (*r->at - '0');
-                scale *= 10;
-            }
-    int64_t unit_ns = any ? read_unit(r) : 0;
-    if (unit_ns == 0)
+    const char *point = r->at;
+    if (read_char(r, '.')) {
+        dot = r->at;
+        while (r->at < r->end && g_ascii_isdigit(*r->at))
+            r->at++;
+    }
+    const char *digits_end = r->at;
+    if (point == begin && (dot == NULL || digits_end == dot))
         return false;
-    *sum += whole * unit_ns + fraction * unit_ns / scale;
-    return *sum <= (__int128) INT64_MAX + 1;
+    unit_ns = (guint64) read_unit(r);
+    if (unit_ns == 0 || !g_uint64_checked_mul(&ns, whole, unit_ns))
+        return false;
+    if (dot != NULL)
+        ns += fraction_ns(dot, digits_end, unit_ns);
+    return g_uint64_checked_add(&ns, ns, *sum) && (*sum = ns) <= (uint64_t) INT64_MAX + 1;
 }
 
 bool cel_duration_parse(const char *text, size_t length, int64_t *ret_ns)
 {
     Reader r = { text, text + length };
-    __int128 sum = 0;
     bool negative = read_char(&r, '-');
+    uint64_t sum = 0;
 
     if (!negative)
         read_char(&r, '+');
@@ -197,11 +213,9 @@ bool cel_duration_parse(const char *text, size_t length, int64_t *ret_ns)
     while (r.at < r.end)
         if (!read_term(&r, &sum))
             return false;
-    if (negative)
-        sum = -sum;
-    if (sum > INT64_MAX)
+    if (!negative && sum > INT64_MAX)
         return false;
-    *ret_ns = (int64_t) sum;
+    *ret_ns = negative ? -(int64_t) (sum - (sum > 0)) - (sum > 0) : (int64_t) sum; /* also the least of them */
     return true;
 }
 
