@@ -26,12 +26,15 @@ typedef struct UpSettings {
     BusSettings bus; /* first: its rows are ours too */
     char *policy, *log, *services_file;
     char **services;
+    int64_t keep_us, keep_bytes;
     bool no_agent, stop_services, demo;
 } UpSettings;
 
 static const Setting own_rows[] = {
     { "policy", SETTING_STRING, offsetof(UpSettings, policy), 0, 0, NULL,
       "FILE with the policy; without one, every watched service that fails is restarted. SIGHUP reads it again" },
+    { "keep", SETTING_DURATION, offsetof(UpSettings, keep_us), 0, RETENTION_MAX_US, "30d", "how long the policy engine's journal is kept; 0: for ever" },
+    { "keep-bytes", SETTING_BYTES, offsetof(UpSettings, keep_bytes), 0, INT64_MAX, "1GiB", "how large that journal may grow; 0: as it will" },
     { "service", SETTING_LIST, offsetof(UpSettings, services), 0, 0, NULL,
       "SERVICE to watch on this machine (see mend-guest --help): systemd:nginx, process:web=/usr/sbin/nginx …" },
     { "services", SETTING_STRING, offsetof(UpSettings, services_file), 0, 0, NULL, "FILE of services to watch (YAML)" },
@@ -58,7 +61,8 @@ static EngineThread *start_engine(const UpSettings *settings, GError **error)
         return NULL;
     g_autofree char *folder = g_build_filename(credentials_folder(settings->bus.broker.data), "policy", NULL);
     const PolicydOptions options = { .url = credentials->url, .user = credentials->user, .password = credentials->password,
-                                     .ca_file = credentials->ca_file, .data = folder, .policy_path = settings->policy };
+                                     .ca_file = credentials->ca_file, .data = folder, .policy_path = settings->policy,
+                                     .keep = { settings->keep_us, settings->keep_bytes } };
     return engine_thread_new(&options, error);
 }
 

@@ -24,6 +24,7 @@
 typedef struct PolicyOptions {
     WireOptions site;
     char *file, *name, *log_level, *cases, *vars;
+    int64_t keep_us, keep_bytes;
     bool accept, batch, typed;
 } PolicyOptions;
 
@@ -31,6 +32,8 @@ static const Setting rows[] = {
     { "policy", SETTING_STRING, offsetof(PolicyOptions, file), 0, 0, NULL, "run: FILE with the policy; without it the default policy" },
     { "name", SETTING_STRING, offsetof(PolicyOptions, name), 0, 0, "main", "run: NAME of this engine" },
     { "log-level", SETTING_STRING, offsetof(PolicyOptions, log_level), 0, 0, "notice", "run: error, warning, notice, info or debug" },
+    { "keep", SETTING_DURATION, offsetof(PolicyOptions, keep_us), 0, RETENTION_MAX_US, "30d", "run: how long the journal is kept; 0: for ever" },
+    { "keep-bytes", SETTING_BYTES, offsetof(PolicyOptions, keep_bytes), 0, INT64_MAX, "1GiB", "run: how large it may grow; 0: as it will" },
     { "cases", SETTING_STRING, offsetof(PolicyOptions, cases), 0, 0, NULL, "test: FOLDER with the cases; without it \"cases\" beside the policy" },
     { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
     { "vars", SETTING_STRING, offsetof(PolicyOptions, vars), 0, 0, NULL, "eval: FILE with the variables, an object in JSON" },
@@ -86,7 +89,7 @@ static int run_engine(const PolicyOptions *options)
         return verb_fail("policy", error);
     run.policyd = policyd_new(&(PolicydOptions){ .name = options->name, .url = login.url, .user = login.user, .password = login.password,
                                                  .ca_file = login.ca_file, .data = credentials_folder(options->site.data),
-                                                 .policy_path = options->file, .on_failed = on_failed, .failed_user = &run },
+                                                 .policy_path = options->file, .keep = { options->keep_us, options->keep_bytes }, .on_failed = on_failed, .failed_user = &run },
                               &error);
     wire_login_clear(&login);
     if (run.policyd == NULL)

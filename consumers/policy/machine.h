@@ -30,7 +30,7 @@ typedef struct Retention {
     int64_t keep_us;    /* records older than this go, 0: age does not matter */
     int64_t keep_bytes; /* the oldest go while the journal is larger, 0: size does not matter */
 } Retention;
-#define RETENTION_DEFAULT ((Retention){ .keep_us = 30 * 24 * US_PER_HOUR, .keep_bytes = INT64_C(1) << 30 })
+#define RETENTION_MAX_US (INT64_C(100) * 365 * 24 * US_PER_HOUR)
 /* Removes one piece of what may go, in about 20 ms; when *ret_more, call it again soon, else in a minute. Commits. */
 bool machine_retain(Machine *machine, const Retention *retention, int64_t wall_us, bool *ret_more, GError **error);
 

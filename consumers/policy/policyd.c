@@ -13,6 +13,8 @@
 #include <stdlib.h>
 
 #define GATHER_MAX 200
+#define KEEP_EVERY_S 60
+#define KEEP_MORE_S 1 /* while there is more to remove */
 
 static void policyd_fail(Policyd *p, const GError *error)
 {
@@ -144,6 +146,38 @@ void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery)
         g_source_set_priority(p->commit, G_PRIORITY_HIGH);
 }
 
+static void keep_in(Policyd *p, guint seconds);
+
+static gboolean on_keep(gpointer user)
+{
+    Policyd *p = user;
+    g_autoptr(GError) error = NULL;
+    int64_t before = journal_oldest(machine_journal(p->machine));
+    bool more = false;
+
+    source_clear(&p->keeping);
+    if (p->failed)
+        return G_SOURCE_REMOVE;
+    if (!machine_retain(p->machine, &p->keep, policyd_wall_us(p), &more, &error)) {
+        policyd_fail(p, error);
+        return G_SOURCE_REMOVE;
+    }
+    if (journal_oldest(machine_journal(p->machine)) > before)
+        log_info("policy: the journal begins with record %" G_GINT64_FORMAT " now%s", journal_oldest(machine_journal(p->machine)),
+                 more ? ", and there is more to remove" : "");
+    keep_in(p, more ? KEEP_MORE_S : KEEP_EVERY_S);
+    return G_SOURCE_REMOVE;
+}
+
+static void keep_in(Policyd *p, guint seconds)
+{
+    if (p->keep.keep_us == 0 && p->keep.keep_bytes == 0)
+        return;
+    p->keeping = g_timeout_source_new_seconds(seconds);
+    g_source_set_callback(p->keeping, on_keep, p, NULL);
+    g_source_attach(p->keeping, g_main_context_get_thread_default());
+}
+
 static bool policy_bring(Policyd *p, GError **error)
 {
     g_autoptr(Policy) policy = p->policy_path == NULL ? policy_default() : policy_load(p->policy_path, error);
@@ -204,6 +238,7 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
 
     p->name = g_strdup(options->name == NULL ? "main" : options->name);
     p->policy_path = g_strdup(options->policy_path);
+    p->keep = options->keep;
     p->on_failed = options->on_failed;
     p->failed_user = options->failed_user;
     p->outputs = engine_outputs_new();
@@ -221,6 +256,7 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
         return NULL;
     policyd_feed(p, &(EngineInput){ .kind = INPUT_START }, NULL);
     p->bus = bus_new(p, options);
+    keep_in(p, KEEP_MORE_S);
     return g_steal_pointer(&p);
 }
 
@@ -231,6 +267,7 @@ void policyd_free(Policyd *p)
     bus_free(p->bus); /* first: nothing comes in any more */
     source_clear(&p->commit);
     source_clear(&p->timer);
+    source_clear(&p->keeping);
     if (p->machine != NULL && !p->failed && p->bus != NULL)
         machine_snapshot(p->machine, NULL); /* spares the next start a replay; the records are enough without it */
     machine_free(p->machine);

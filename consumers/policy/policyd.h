@@ -9,6 +9,7 @@
 #define MEND_POLICY_POLICYD_H
 
 #include "consumers/policy/engine/policy.h"
+#include "consumers/policy/machine.h"
 
 typedef struct Policyd Policyd;
 
@@ -17,6 +18,7 @@ typedef struct PolicydOptions { /* copied */
     const char *url, *user, *password, *ca_file; /* of the broker; as AmqpClientOptions has them */
     const char *data;        /* folder of the journal, made when missing */
     const char *policy_path; /* NULL: the default policy */
+    Retention keep;          /* how much of the journal; zeros: all of it, for ever */
     void (*on_failed)(const GError *error, void *user); /* the journal cannot be written: it has stopped, free it; may be NULL */
     void *failed_user;
 } PolicydOptions;

@@ -24,7 +24,8 @@ struct Policyd {
     int64_t gathered_since_us;          /* monotonic: when the first of them came */
     int64_t took_us[1024];              /* of the last commands: from the input to their leaving */
     uint64_t n_took;
-    GSource *commit, *timer;
+    Retention keep;
+    GSource *commit, *timer, *keeping;
     bool failed;
 };
 
