@@ -40,14 +40,17 @@ class EngineSite:
         self.world = World(self.url, answer)
         self.engine = None
 
-    def start(self, crash_at=None):
+    def start(self, crash_at=None, fail_at=None, options=()):
         claims = self.world.claims
         environment = dict(os.environ)
         environment.pop('MEND_CRASH_AT', None)
+        environment.pop('MEND_FAIL_AT', None)
         if crash_at:
             environment['MEND_CRASH_AT'] = crash_at
+        if fail_at:
+            environment['MEND_FAIL_AT'] = fail_at
         self.engine = subprocess.Popen([MEND, 'policy', 'run', '--broker', self.url, '--data', self.folder.name, '--policy', self.policy,
-                                        '--log-level', 'info'], stderr=self.logs, stdout=self.logs, env=environment)
+                                        '--log-level', 'info', *options], stderr=self.logs, stdout=self.logs, env=environment)
         wait_for('the claim', lambda: self.world.claims > claims or self.engine.poll() is not None)
 
     def kill(self):

@@ -34,6 +34,31 @@ class Crash(unittest.TestCase):
                 self.assertIn(what, whats)
             self.assertNotIn('would have decided otherwise', site.log())
 
+    def test_no_command_before_its_commit(self):
+        """The commit that would make the command durable fails, as on a full disk: the command must never be seen. Then the disk is well
+        again, and the event, which nobody accepted, is healed by one command."""
+        with EngineSite() as site:
+            site.start(fail_at='commit')
+            site.world.publish(ENTITY, 'failed')
+            self.assertEqual(site.engine.wait(15), 1)
+            self.assertIn('nothing is done any more', site.log())
+            time.sleep(0.3)                                   # what had left would be here by now
+            self.assertEqual(site.world.received, [], 'a command left, and no journal knows of it')
+            site.start()
+            wait_for('the healing', lambda: healed(site, ENTITY))
+            self.assertEqual(len(site.world.runs), 1)
+
+    def test_killed_between_decision_and_commit(self):
+        with EngineSite() as site:
+            site.start(crash_at='decided')
+            site.world.publish(ENTITY, 'failed')
+            self.assertEqual(site.engine.wait(15), -9)
+            time.sleep(0.3)
+            self.assertEqual(site.world.received, [])
+            site.start()
+            wait_for('the healing', lambda: healed(site, ENTITY))
+            self.assertEqual(len(site.world.runs), 1)
+
     def test_at_random_moments(self):
         """Eight services fail again and again while the engine is killed again and again."""
         seed = random.randrange(1 << 30)
