@@ -42,6 +42,8 @@ static const Setting rows[] = {
     WIRE_ROWS(PolicyOptions),
 };
 
+#define FAILED_GRACE_MS 300
+
 typedef struct Run {
     GMainLoop *loop;
     Policyd *policyd;
@@ -63,12 +65,13 @@ static gboolean on_reload(gpointer user)
     return G_SOURCE_CONTINUE;
 }
 
+/* Not at once: what was committed before may still be on its way to the broker. */
 static void on_failed(const GError *error, void *user)
 {
     Run *run = user;
 
     run->status = EXIT_NO;
-    g_main_loop_quit(run->loop);
+    g_timeout_add(FAILED_GRACE_MS, on_stop, run);
 }
 
 static int run_engine(const PolicyOptions *options)
