@@ -10,9 +10,10 @@
  * @once_within_us throttles any of them: a firing less than that after the last one is counted, not made.
  * "Within T" is less than T later; at exactly T it is over.
  *
- * Time is that of the match (ahead of now counts as now). Order of arrival does not matter up to @lateness_us: COUNT and SEQUENCE have
- * fired as often as they would have, had all come in order (two firings that one late match completes at once are one); ABSENT waits that
- * much longer (0: fires at the end of T). Later matches are refused and counted. The lateness is at most T.
+ * Time is that of the match (ahead of now counts as now). Order of arrival does not matter up to @lateness_us before the newest match of the
+ * group: COUNT and SEQUENCE have fired as often as they would have, had all come in order (COUNT: at least as often, since what has fired
+ * cannot be taken back; and two firings that one late match completes at once are one). Later ones are refused and counted. ABSENT takes late ones
+ * as long as it has not fired, and for that waits @lateness_us longer (0: fires at the end of T). The lateness is at most T.
  *
  * Bounded: CORRELATE_KEYS_MAX groups and CORRELATE_STAMPS_MAX remembered matches in all: the group longest without a match goes, counted in
  * evicted; and a number of matches in a group (CorrelateCounts.crowded): then what came before its newest is refused as late.
@@ -28,6 +29,7 @@ typedef enum { CORRELATE_ERROR_MALFORMED, CORRELATE_ERROR_LIMIT } CorrelateError
 
 #define CORRELATE_PATTERNS_MAX 8
 #define CORRELATE_COUNT_MAX 1000
+#define CORRELATE_WITHIN_MAX_US (400 * 24 * US_PER_HOUR)
 #define CORRELATE_KEYS_MAX 10000
 #define CORRELATE_STAMPS_MAX (1u << 20)
 #define CORRELATE_KEY_BYTES_MAX 1024      /* of a longer key the beginning and a hash of all of it are kept */
@@ -75,7 +77,7 @@ typedef struct CorrelateAnswer {
     json_t *note;            /* ABSENT: what was given with the match of 0 that was not answered. Borrowed until the next call */
 } CorrelateAnswer;
 
-/* @note (may be NULL, a reference is taken when it is needed) is kept for ABSENT's pattern 0 and handed back when it fires. @pattern out of
+/* @key is UTF-8. @note (may be NULL, a reference is taken when it is needed) is kept for ABSENT's pattern 0 and handed back when it fires. @pattern out of
  * range is NOT_YET. */
 void correlate_add(Correlate *correlate, guint pattern, const char *key, int64_t at_us, int64_t now_us, json_t *note, CorrelateAnswer *ret);
 

@@ -8,7 +8,7 @@
 #ifndef MEND_POLICY_COUNT_WINDOW_H
 #define MEND_POLICY_COUNT_WINDOW_H
 
-#include "lib/base/base.h"
+#include "consumers/policy/engine/stamps.h"
 
 #define COUNT_WINDOW_ERROR count_window_error_quark()
 GQuark count_window_error_quark(void);
@@ -23,8 +23,7 @@ typedef struct CountWindow {
     int64_t newest_us;              /* the latest time it has heard of; INT64_MIN: none */
     int64_t exact_from_us;          /* what ends before this has lost stamps; INT64_MIN: nothing was dropped */
     uint64_t refused, dropped;      /* too late; over the cap */
-    int64_t *at_us;                 /* a ring of @size, a power of two (0: none yet); ascending from @head */
-    guint size, head, n;
+    Stamps at_us;                   /* what may still be in a window */
 } CountWindow;
 
 typedef enum { COUNT_ADDED, COUNT_LATE /* older than lateness before the newest: refused */, COUNT_N } CountVerdict;
