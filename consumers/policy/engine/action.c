@@ -279,6 +279,10 @@ void action_sent(Stage *s, const Command *command)
 {
     const char *host_id = json_string_or(command->arguments, strcmp(command->action, "vm.migrate") == 0 ? "to" : "host", NULL);
     EntityState *vm = entity_find(s->engine, command->entity);
+    static const char *const boots[] = { "vm.start", "vm.reboot", "vm.reset", NULL };
+
+    if (vm != NULL && vm->vm != NULL && g_strv_contains(boots, command->action))
+        boot_begun(s, vm);
 
     if (vm == NULL || vm->vm == NULL || host_id == NULL)
         return;

@@ -205,7 +205,7 @@ static void judge_one(Stage *s, EntityState *entity, const Event *event)
     Verdict before = host->verdict;
     bool was_up = host_is_up(entity);
     host->verdict = verdict;
-    s->wake |= WAKES(PROOF) | WAKES(PLACE);
+    s->wake |= WAKES(PROOF) | WAKES(PLACE) | WAKES(PARENT);
     put_record(s, "verdict", entity->incident, entity->path,
                json_pack("{s:s, s:s, s:o, s:b}", "verdict", verdict_name(verdict), "before", verdict_name(before), "channels",
                          evidence_to_json(s->engine, entity), "observer_ill", s->engine->hosts_fault),

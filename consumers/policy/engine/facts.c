@@ -37,6 +37,7 @@ void facts_attach(Engine *engine, EntityState *entity)
         entity->vm = g_new0(VmState, 1);
         entity->vm->copies = g_ptr_array_new_with_free_func((GDestroyNotify) copy_free);
         entity->vm->proofs = g_ptr_array_new_with_free_func(g_free);
+        entity->vm->boots_us = g_array_new(FALSE, FALSE, sizeof(int64_t));
         insert_sorted(engine->vms, entity);
     }
 }
@@ -57,6 +58,7 @@ void facts_free(EntityState *entity)
     if (entity->vm != NULL) {
         g_ptr_array_unref(entity->vm->copies);
         g_ptr_array_unref(entity->vm->proofs);
+        g_array_unref(entity->vm->boots_us);
         json_decref(entity->vm->storage);
         g_free(entity->vm->address);
         g_free(entity->vm->reason);
@@ -326,6 +328,11 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     VmState *vm = entity->vm;
     bool over = strcmp(entity->state, "stopped") == 0 || strcmp(entity->state, "crashed") == 0;
 
+    if (over)
+        boot_over(s, entity, false);
+    else if (strcmp(entity->state, "starting") == 0)
+        boot_begun(s, entity);
+
     g_free(vm->reason);
     vm->reason = g_strdup(event_data_string(event, "reason"));
     put_text(&vm->address, event_data_string(event, "address"));
@@ -379,6 +386,8 @@ static void agent_event(Stage *s, EntityState *agent, const Event *event)
 
         if (vm != NULL) {
             channel_put(&vm->vm->agent, says, event, s->engine->now_us);
+            if (says == SAYS_ALIVE)
+                boot_over(s, vm, true);
             evidence_judge_vm(s, vm, event);
         }
     }
@@ -415,6 +424,8 @@ void facts_event(Stage *s, EntityState *entity, const Event *event)
         vm_evidence(s, entity, event);
     else if (entity->vm != NULL && strcmp(kind, "vm.job") == 0)
         job_event(s, entity, event);
+    else if (entity->vm != NULL && strcmp(kind, "vm.rebooted") == 0)
+        boot_begun(s, entity);
     else if (entity->vm != NULL && !event_only_happened(kind))
         vm_state(s, entity, event);
     else if (strcmp(kind, "storage.well") == 0)

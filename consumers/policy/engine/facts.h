@@ -65,6 +65,8 @@ typedef struct VmState {
     json_t *storage;           /* list of ids, or NULL */
     char *address;
     char *reason;              /* of its state: "io-error" …; or NULL */
+    GArray *boots_us;          /* of int64_t: how long its last boots took, newest last */
+    int64_t booting_since_us;  /* 0: it does not boot */
     char *before_lost;         /* its state before its host was given up; or NULL */
     ChannelState agent, qga, progress;
 } VmState;

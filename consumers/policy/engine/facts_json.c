@@ -59,6 +59,28 @@ static json_t *copies_to_json(const GPtrArray *copies)
     return all;
 }
 
+static json_t *boots_to_json(const VmState *vm)
+{
+    json_t *took = json_array();
+
+    for (guint i = 0; i < vm->boots_us->len; i++)
+        json_array_append_new(took, json_integer(g_array_index(vm->boots_us, int64_t, i)));
+    return json_pack("{s:I, s:o}", "since_us", (json_int_t) vm->booting_since_us, "took_us", took);
+}
+
+static void boots_from_json(VmState *vm, const json_t *json)
+{
+    size_t i;
+    json_t *item;
+
+    vm->booting_since_us = json_int_or(json, "since_us", 0);
+    json_array_foreach(json_object_get(json, "took_us"), i, item) {
+        int64_t took_us = json_integer_value(item);
+
+        g_array_append_val(vm->boots_us, took_us);
+    }
+}
+
 static json_t *vm_to_json(const VmState *vm)
 {
     const ChannelState channels[] = { vm->agent, vm->qga, vm->progress };
@@ -70,6 +92,8 @@ static json_t *vm_to_json(const VmState *vm)
     for (guint i = 0; i < vm->proofs->len; i++)
         json_array_append_new(proofs, json_string(vm->proofs->pdata[i]));
     json_object_set_new(json, "proofs", proofs);
+    if (vm->boots_us->len > 0 || vm->booting_since_us != 0)
+        json_object_set_new(json, "boots", boots_to_json(vm));
     set_text(json, "host", vm->host == NULL ? NULL : vm->host->path);
     set_text(json, "address", vm->address);
     set_text(json, "reason", vm->reason);
@@ -124,6 +148,8 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
     }
     json_array_foreach(json_object_get(json, "proofs"), i, item)
         g_ptr_array_add(vm->proofs, g_strdup(json_string_value(item)));
+    if (json_object_get(json, "boots") != NULL)
+        boots_from_json(vm, json_object_get(json, "boots"));
     channels_from_json(channels, G_N_ELEMENTS(channels), json_object_get(json, "channels"));
     vm->agent = channels[0];
     vm->qga = channels[1];

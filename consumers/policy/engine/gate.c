@@ -45,7 +45,7 @@ static bool paused_opens(const GateAsk *ask, Saying *saying)
     const Engine *engine = ask->stage->engine;
 
     if (engine->paused)
-        say(saying, "%s%s%s", engine->paused_by == NULL ? "an operator" : engine->paused_by, engine->paused_why == NULL ? "" : ": ",
+        say(saying, "paused by %s%s%s", engine->paused_by == NULL ? "an operator" : engine->paused_by, engine->paused_why == NULL ? "" : ": ",
             engine->paused_why == NULL ? "" : engine->paused_why);
     return !engine->paused;
 }
@@ -228,7 +228,7 @@ static const struct {
     bool always, named;
 } gates[] = {
     { "acting", WAIT_NOT_ACTING, acting_opens, .always = true },
-    { "paused", WAIT_PAUSED, paused_opens, .always = true },
+    { "paused", WAIT_PAUSED, paused_opens, .always = true, .named = true },
     { "start-up", WAIT_GUARD, guard_opens, .always = true },
     { "observer", WAIT_OBSERVER, observer_opens, .always = true },
     { "observe-only", WAIT_OBSERVE_ONLY, observe_only_opens, .always = true },

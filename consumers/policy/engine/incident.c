@@ -83,7 +83,7 @@ void incident_move(Incident *incident, IncidentState to)
 {
     g_assert(incident_can_move(incident->state, to));
     incident->state = to;
-    incident->wait = WAIT_NONE;
+    incident->wait = incident->gave_up = WAIT_NONE;
     json_decref(incident->muted);
     incident->muted = NULL;
     g_assert(to != INCIDENT_ACTING || incident->flights->len > 0);
@@ -180,6 +180,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
         json_object_set_new(json, "boot_id", json_string(i->boot_id));
     if (i->speaks_for != 0)
         json_object_set_new(json, "speaks_for", json_integer(i->speaks_for));
+    if (i->gave_up != WAIT_NONE)
+        json_object_set_new(json, "gave_up", json_integer(i->gave_up));
     if (i->asked_us != 0)
         json_object_set_new(json, "asked_us", json_integer(i->asked_us));
     if (i->muted != NULL)
@@ -247,6 +249,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->wait_since_us = json_int_or(json, "wait_since_us", 0);
     i->healed_since_us = json_int_or(json, "healed_since_us", 0);
     i->speaks_for = (unsigned) json_int_or(json, "speaks_for", 0);
+    i->gave_up = (IncidentWait) CLAMP(json_int_or(json, "gave_up", 0), 0, WAIT_N - 1);
     i->asked_us = json_int_or(json, "asked_us", 0);
     i->muted = json_incref(json_object_get(json, "muted"));
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));

@@ -56,6 +56,7 @@ typedef struct Incident {
     bool goes_on;              /* the present attempt has more commands to send */
     unsigned speaks_for;       /* notices about what stands on its entity that were kept back */
     EntityState *target;       /* what the present attempt is done to: nothing else is done to it meanwhile; borrowed; NULL: no attempt */
+    IncidentWait gave_up;      /* NEEDS_HUMAN: what was waited for too long; NONE: the ladder was used up */
     int64_t asked_us;          /* for approval; 0: not asked */
     json_t *muted;             /* the notice that was kept back in this state: {"kind", "to", "text"}; NULL: none */
     char *moved_from;          /* relocate: the host it shall leave; or NULL */

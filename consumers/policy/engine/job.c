@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define BOOT_GRACE_US (2 * US_PER_MINUTE) /* of a VM the policy does not name */
+#define BOOT_SETTLES_US (2 * US_PER_S)
 #define JOBS_OF_VM_MAX 16 /* a host agent that invents names gets no further */
 
 void job_free(Job *job)
@@ -53,6 +55,70 @@ static unsigned jobs_of(const Engine *engine, const EntityState *vm)
     return n;
 }
 
+static void job_begin(Stage *s, EntityState *vm, const char *name, int64_t until_us)
+{
+    Engine *engine = s->engine;
+    Job *job = job_named(engine, vm, name);
+
+    if (job == NULL && jobs_of(engine, vm) >= JOBS_OF_VM_MAX)
+        return;
+    job = job != NULL ? job : job_add(engine, vm, name);
+    job->begun_us = engine->now_us;
+    job->until_us = until_us;
+    due_set(&engine->due, &job->due, until_us);
+    put_record(s, "job.begun", NULL, vm->path, json_pack("{s:s, s:I}", "job", name, "until_us", (json_int_t) until_us),
+               "%s of %s holds back what is done to it", name, vm->path);
+}
+
+static gint by_length(gconstpointer a, gconstpointer b)
+{
+    int64_t left = *(const int64_t *) a, right = *(const int64_t *) b;
+
+    return left < right ? -1 : left > right;
+}
+
+int64_t boot_grace_us(const Engine *engine, const EntityState *vm)
+{
+    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL);
+    int64_t grace_us = app_vm == NULL ? BOOT_GRACE_US : app_vm->boot_grace_us;
+    const GArray *boots = vm->vm->boots_us;
+
+    if (boots->len >= BOOTS_TO_LEARN_FROM) {
+        g_autoptr(GArray) sorted = g_array_copy((GArray *) boots);
+
+        g_array_sort(sorted, by_length);
+        grace_us = MAX(grace_us, g_array_index(sorted, int64_t, (sorted->len * 95 + 99) / 100 - 1) * 3 / 2);
+    }
+    return MIN(grace_us, engine->policy->job_max_us);
+}
+
+void boot_begun(Stage *s, EntityState *vm)
+{
+    if (vm->vm->agent.says == SAYS_NOTHING)
+        return; /* nobody would tell the end */
+    vm->vm->booting_since_us = s->engine->now_us;
+    job_begin(s, vm, "boot", s->engine->now_us + boot_grace_us(s->engine, vm));
+}
+
+void boot_over(Stage *s, EntityState *vm, bool heard)
+{
+    Job *job = job_named(s->engine, vm, "boot");
+    int64_t took_us = s->engine->now_us - vm->vm->booting_since_us;
+
+    if (heard && vm->vm->booting_since_us != 0) {
+        if (vm->vm->boots_us->len >= BOOTS_KEPT)
+            g_array_remove_index(vm->vm->boots_us, 0);
+        g_array_append_val(vm->vm->boots_us, took_us);
+    }
+    vm->vm->booting_since_us = 0;
+    if (job != NULL && heard) {
+        job->until_us = s->engine->now_us + BOOT_SETTLES_US;
+        due_set(&s->engine->due, &job->due, job->until_us);
+    } else if (job != NULL) {
+        job_end(s, job);
+    }
+}
+
 void job_event(Stage *s, EntityState *vm, const Event *event)
 {
     Engine *engine = s->engine;
@@ -60,16 +126,10 @@ void job_event(Stage *s, EntityState *vm, const Event *event)
     Job *job = name == NULL ? NULL : job_named(engine, vm, name);
 
     if (name != NULL && g_strcmp0(says, "begun") == 0) {
-        int64_t max_us = json_int_or(event_data(event), "max_ms", 0) * US_PER_MS, cap_us = engine->policy->job_max_us;
+        int64_t max_us = json_int_or(event_data(event), "max_ms", 0), cap_us = engine->policy->job_max_us;
 
-        if (job == NULL && jobs_of(engine, vm) >= JOBS_OF_VM_MAX)
-            return;
-        job = job != NULL ? job : job_add(engine, vm, name);
-        job->begun_us = engine->now_us;
-        job->until_us = engine->now_us + (max_us > 0 && max_us < cap_us ? max_us : cap_us);
-        due_set(&engine->due, &job->due, job->until_us);
-        put_record(s, "job.begun", NULL, vm->path, json_pack("{s:s, s:I}", "job", name, "until_us", (json_int_t) job->until_us),
-                   "%s of %s holds back what is done to it", name, vm->path);
+        max_us = max_us > 0 && max_us < cap_us / US_PER_MS ? max_us * US_PER_MS : cap_us;
+        job_begin(s, vm, name, engine->now_us + max_us);
     } else if (job != NULL && g_strcmp0(says, "ended") == 0) {
         put_record(s, "job.ended", NULL, vm->path, json_pack("{s:s}", "job", name), "%s of %s has ended", name, vm->path);
         job_end(s, job);
@@ -79,6 +139,11 @@ void job_event(Stage *s, EntityState *vm, const Event *event)
 void job_due(Stage *s, Job *job)
 {
     int64_t lasted_us = s->engine->now_us - job->begun_us;
+
+    if (strcmp(job->name, "boot") == 0 && job->vm->vm->booting_since_us == 0) { /* its agent was heard, and has had its time */
+        job_end(s, job);
+        return;
+    }
     g_autofree char *lasted = span_text(lasted_us);
 
     put_record(s, "job.overdue", NULL, job->vm->path, json_pack("{s:s, s:I}", "job", job->name, "lasted_us", (json_int_t) lasted_us),

@@ -23,6 +23,15 @@ void job_event(Stage *s, EntityState *vm, const Event *event);
 void job_due(Stage *s, Job *job);
 /* The oldest one in progress on @entity's VM; NULL: none. */
 const Job *job_on(Engine *engine, const EntityState *entity);
+/* A boot is a job, too, of a VM whose agent was heard before: it lasts until the agent is heard again and has had time to say how things
+ * are. Its cap is learned: 1.5 times what 95 % of its last BOOTS_KEPT boots took, at least the policy's boot_grace, which is also what
+ * holds before BOOTS_TO_LEARN_FROM were seen. */
+#define BOOTS_KEPT 20
+#define BOOTS_TO_LEARN_FROM 3
+void boot_begun(Stage *s, EntityState *vm);
+void boot_over(Stage *s, EntityState *vm, bool heard); /* its agent is heard; or it is down again */
+int64_t boot_grace_us(const Engine *engine, const EntityState *vm);
+
 json_t *jobs_to_json(const Engine *engine); /* (transfer full) */
 void jobs_from_json(Engine *engine, const json_t *json);
 

@@ -82,6 +82,8 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
                          rule->where == NULL ? NULL : condition_text(rule->where), "values", values, "not_asked",
                          rules_after(engine->policy, rule, event_fields(event)->kind)),
                "%s is %s: rule %s applies", entity->path, entity->state, rule->name);
+    if (entity->host != NULL || (entity->vm != NULL && entity->vm->host != NULL && strcmp(entity->state, "lost") != 0))
+        quarantine_failure(s, host_of(engine, entity), entity->path, entity->state);
     ladder_decide(s, incident);
 }
 
@@ -248,6 +250,7 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
         g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(answer.wait));
 
         needs_human(s, incident, last_target(rule), why);
+        incident->gave_up = answer.wait;
     } else {
         wait_for(s, &ask, &answer);
     }
@@ -259,6 +262,29 @@ static void step_next(Incident *incident)
     incident->step_attempts = 0;
     incident->asked_us = 0;
     g_clear_pointer(&incident->moved_from, g_free);
+}
+
+/* What it waited for too long may be there after all. Only if it can act now: to wait once more would be to call people once more. */
+void ladder_try_again(Stage *s, Incident *incident)
+{
+    const Rule *rule = policy_rule(s->engine->policy, incident->rule);
+    const Step *step = incident_step(s->engine, incident);
+    g_auto(Deed) deed = { 0 };
+    g_auto(GateAnswer) answer = { 0 };
+    const GateAsk ask = { .stage = s, .incident = incident, .rule = rule, .step = step, .deed = &deed };
+
+    if (step == NULL || action_kind(step->action) == NULL)
+        return;
+    action_resolve(s, incident, step, &deed);
+    if (deed.kind == DEED_CANNOT)
+        return;
+    gates_ask(&ask, &answer);
+    if (answer.wait != WAIT_NONE)
+        return;
+    put_record(s, "incident.goes-on", incident, NULL, NULL, "%s was waited for too long, and is there now", incident_wait_text(incident->gave_up));
+    incident_move(incident, INCIDENT_OPEN);
+    incident->wait_since_us = 0;
+    ladder_decide(s, incident);
 }
 
 /* The answer is waited for until its time is over; then the default holds. False: it is not there, or a human is needed. */
@@ -297,9 +323,10 @@ void ladder_approved(Stage *s, Incident *incident, bool yes, const char *who)
         step_next(incident);
         ladder_decide(s, incident);
     } else {
+        const Step *step = incident_step(s->engine, incident);
         g_autofree char *why = g_strdup_printf("%s denied it", who);
 
-        needs_human(s, incident, "log", why);
+        needs_human(s, incident, step == NULL || step->to == NULL ? "log" : step->to, why);
     }
 }
 
@@ -346,9 +373,12 @@ void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
     incident_move(incident, INCIDENT_OPEN);
     incident->healed_since_us = 0;
     incident_set_due(s->engine, incident, NEVER_US);
+    const Command *command = incident_command(incident);
+    EntityState *host = command == NULL || strcmp(command->action, "vm.start") != 0 ? NULL : host_by_agent(s->engine, command->agent);
+    if (host != NULL)
+        quarantine_failure(s, host, command->entity, "start failed");
     put_record(s, "attempt.failed", incident, NULL,
-               json_pack("{s:s*, s:i}", "command", incident_command(incident) == NULL ? NULL : incident_command(incident)->id, "attempt",
-                         (int) incident->attempts),
+               json_pack("{s:s*, s:i}", "command", command == NULL ? NULL : command->id, "attempt", (int) incident->attempts),
                "attempt %u failed: %s", incident->attempts, why);
     ladder_decide(s, incident);
 }

@@ -29,6 +29,8 @@ EntityState *place_choose(Engine *engine, EntityState *vm, const EntityState *no
         const char *why = host == not_on                                  ? "it shall leave this one"
                           : !host_is_up(host)                             ? verdict_name(host->host->verdict)
                           : host->host->agent == NULL                     ? "no agent"
+                          : quarantine_until_us(engine, host) != 0        ? "in quarantine"
+                          : quiet_on_actions(engine, QUIET_MAINTENANCE, host, NULL) != NULL ? "in maintenance"
                           : have != 0 && used + vm->vm->memory_bytes > have ? "too little memory"
                                                                           : NULL;
 

@@ -6,10 +6,24 @@
 
 #include <string.h>
 
+static void failure_free(Failure *failure)
+{
+    g_free(failure->path);
+    g_free(failure);
+}
+
 void trouble_free(Trouble *trouble)
 {
-    g_array_unref(trouble->at_us);
+    g_ptr_array_unref(trouble->failures);
     g_free(trouble);
+}
+
+static void failure_add(Trouble *trouble, const char *path, int64_t at_us)
+{
+    Failure *failure = g_new0(Failure, 1);
+
+    *failure = (Failure){ g_strdup(path), at_us };
+    g_ptr_array_add(trouble->failures, failure);
 }
 
 static Trouble *trouble_of(const Engine *engine, const EntityState *host)
@@ -25,7 +39,7 @@ static Trouble *trouble_add(Engine *engine, EntityState *host)
     Trouble *trouble = g_new0(Trouble, 1);
 
     trouble->host = host;
-    trouble->at_us = g_array_new(FALSE, FALSE, sizeof(int64_t));
+    trouble->failures = g_ptr_array_new_with_free_func((GDestroyNotify) failure_free);
     due_init(&trouble->due, DUE_QUARANTINE);
     trouble->due.name = host->path;
     g_ptr_array_add(engine->troubles, trouble);
@@ -47,24 +61,24 @@ static void begin(Stage *s, Trouble *trouble)
     const Quarantine *q = &engine->policy->quarantine;
     unsigned most = engine->hosts->len * q->at_most_percent / 100, now = in_quarantine(engine);
     g_autofree char *length = span_text(q->for_us), *within = span_text(q->within_us);
-    json_t *data = json_pack("{s:i, s:I, s:i, s:i, s:i}", "failures", (int) trouble->at_us->len, "within_us", (json_int_t) q->within_us,
+    json_t *data = json_pack("{s:i, s:I, s:i, s:i, s:i}", "failures", (int) trouble->failures->len, "within_us", (json_int_t) q->within_us,
                              "in_quarantine", (int) now, "hosts", (int) engine->hosts->len, "at_most_percent", (int) q->at_most_percent);
 
     if (now + 1 > most) {
         put_record(s, "quarantine.refused", NULL, trouble->host->path, data,
                    "%s has failed %u times within %s, but of %u hosts no more than %u may be in quarantine", trouble->host->path,
-                   trouble->at_us->len, within, engine->hosts->len, most);
+                   trouble->failures->len, within, engine->hosts->len, most);
         return;
     }
     trouble->until_us = engine->now_us + q->for_us;
     due_set(&engine->due, &trouble->due, trouble->until_us);
     put_record(s, "quarantine", NULL, trouble->host->path, data, "%s has failed %u times within %s: it gets no new VMs for %s", trouble->host->path,
-               trouble->at_us->len, within, length);
+               trouble->failures->len, within, length);
     put_notice(s, "quarantine", "log", NULL, "%s has failed %u times within %s: it gets no new VMs for %s", trouble->host->path,
-               trouble->at_us->len, within, length);
+               trouble->failures->len, within, length);
 }
 
-void quarantine_failure(Stage *s, EntityState *host, const char *what)
+void quarantine_failure(Stage *s, EntityState *host, const char *path, const char *state)
 {
     Engine *engine = s->engine;
     const Quarantine *q = &engine->policy->quarantine;
@@ -74,13 +88,17 @@ void quarantine_failure(Stage *s, EntityState *host, const char *what)
     Trouble *trouble = trouble_of(engine, host);
     if (trouble == NULL)
         trouble = trouble_add(engine, host);
-    while (trouble->at_us->len > 0 && (g_array_index(trouble->at_us, int64_t, 0) <= engine->now_us - q->within_us || trouble->at_us->len >= q->failures))
-        g_array_remove_index(trouble->at_us, 0); /* what was long ago, and more than is asked for */
-    g_array_append_val(trouble->at_us, engine->now_us);
-    put_record(s, "host.trouble", NULL, host->path, json_pack("{s:s, s:i, s:i}", "what", what, "failures", (int) trouble->at_us->len, "limit",
+    while (trouble->failures->len > 0 && (((Failure *) trouble->failures->pdata[0])->at_us <= engine->now_us - q->within_us ||
+                                          trouble->failures->len >= q->failures))
+        g_ptr_array_remove_index(trouble->failures, 0); /* what was long ago, and more than is asked for */
+    for (guint i = 0; strcmp(path, host->path) != 0 && i < trouble->failures->len; i++)
+        if (strcmp(((Failure *) trouble->failures->pdata[i])->path, path) == 0)
+            return; /* a VM that fails again and again says nothing new of its host */
+    failure_add(trouble, path, engine->now_us);
+    put_record(s, "host.trouble", NULL, host->path, json_pack("{s:s, s:s, s:i, s:i}", "entity", path, "state", state, "failures", (int) trouble->failures->len, "limit",
                                                               (int) q->failures),
-               "%s: %u of %u failures before quarantine: %s", host->path, trouble->at_us->len, q->failures, what);
-    if (trouble->until_us == 0 && trouble->at_us->len >= q->failures)
+               "%s: %u of %u failures before quarantine: %s is %s", host->path, trouble->failures->len, q->failures, path, state);
+    if (trouble->until_us == 0 && trouble->failures->len >= q->failures)
         begin(s, trouble);
 }
 
@@ -95,7 +113,7 @@ static void end(Stage *s, Trouble *trouble, const char *why)
 {
     due_set(&s->engine->due, &trouble->due, NEVER_US);
     trouble->until_us = 0;
-    g_array_set_size(trouble->at_us, 0);
+    g_ptr_array_set_size(trouble->failures, 0);
     put_record(s, "quarantine.ended", NULL, trouble->host->path, NULL, "%s may take VMs again: %s", trouble->host->path, why);
     s->wake |= WAKES(QUARANTINE) | WAKES(PLACE);
 }
@@ -125,9 +143,10 @@ json_t *quarantine_to_json(const Engine *engine)
         const Trouble *trouble = engine->troubles->pdata[i];
         json_t *at = json_array();
 
-        for (guint k = 0; k < trouble->at_us->len; k++)
-            json_array_append_new(at, json_integer(g_array_index(trouble->at_us, int64_t, k)));
-        json_array_append_new(all, json_pack("{s:s, s:I, s:o}", "host", trouble->host->path, "until_us", (json_int_t) trouble->until_us, "at_us", at));
+        for (guint k = 0; k < trouble->failures->len; k++)
+            json_array_append_new(at, json_pack("[I, s]", (json_int_t) ((Failure *) trouble->failures->pdata[k])->at_us,
+                                                ((Failure *) trouble->failures->pdata[k])->path));
+        json_array_append_new(all, json_pack("{s:s, s:I, s:o}", "host", trouble->host->path, "until_us", (json_int_t) trouble->until_us, "failures", at));
     }
     return all;
 }
@@ -145,10 +164,7 @@ void quarantine_from_json(Engine *engine, const json_t *all)
         Trouble *trouble = trouble_add(engine, host);
         trouble->until_us = json_int_or(json, "until_us", 0);
         due_set(&engine->due, &trouble->due, trouble->until_us == 0 ? NEVER_US : trouble->until_us);
-        json_array_foreach(json_object_get(json, "at_us"), k, at) {
-            int64_t at_us = json_integer_value(at);
-
-            g_array_append_val(trouble->at_us, at_us);
-        }
+        json_array_foreach(json_object_get(json, "failures"), k, at)
+            failure_add(trouble, json_string_value(json_array_get(at, 1)), json_integer_value(json_array_get(at, 0)));
     }
 }

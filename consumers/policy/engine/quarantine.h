@@ -9,16 +9,21 @@ typedef struct Engine Engine;
 typedef struct EntityState EntityState;
 typedef struct Stage Stage;
 
+typedef struct Failure {
+    char *path;            /* of what failed: a VM, or the host itself */
+    int64_t at_us;
+} Failure;
+
 typedef struct Trouble {   /* of one host */
     EntityState *host;
-    GArray *at_us;         /* of int64_t: failures, oldest first */
+    GPtrArray *failures;   /* of Failure, oldest first; of a VM at most one */
     int64_t until_us;      /* in quarantine; 0: it is not */
     DueTime due;           /* at until_us */
 } Trouble;
 
 void trouble_free(Trouble *trouble);
-/* Something failed on @host, or the host itself. */
-void quarantine_failure(Stage *s, EntityState *host, const char *what);
+/* @path failed on @host, or is the host itself. */
+void quarantine_failure(Stage *s, EntityState *host, const char *path, const char *state);
 /* 0: not in quarantine. */
 int64_t quarantine_until_us(const Engine *engine, const EntityState *host);
 bool quarantine_release(Stage *s, const char *path, const char *who); /* false: it is in none */

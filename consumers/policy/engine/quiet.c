@@ -339,7 +339,7 @@ bool quiet_make(Stage *s, QuietKind kind, const char *target, const char *who, c
     g_autofree char *text = quiet_text(state);
     put_record(s, "quiet.begun", NULL, target, json_pack("{s:s, s:s, s:s*, s:s*, s:I}", "kind", kind_names[kind], "name", quiet->name, "who", who,
                                                          "comment", quiet->comment, "until_us", (json_int_t) until_us),
-               "%s %s begins", kind_names[kind], text);
+               "%s begins: %s", kind_names[kind], text);
     return true;
 }
 
@@ -350,7 +350,7 @@ static void quiet_ended(Stage *s, const QuietState *state, const char *why)
     put_record(s, "quiet.ended", NULL, NULL,
                json_pack("{s:s, s:s, s:s*, s:i, s:i}", "kind", kind_names[quiet->kind], "name", quiet->name, "who", quiet->author, "actions",
                          (int) state->actions_kept, "notices", (int) state->notices_kept),
-               "%s %s ends (%s): it kept back %u actions and %u notices", kind_names[quiet->kind], quiet->name, why, state->actions_kept,
+               "%s %s ends, %s: it kept back %u actions and %u notices", kind_names[quiet->kind], quiet->name, why, state->actions_kept,
                state->notices_kept);
     s->wake |= WAKES(MAINTENANCE) | WAKES(HOLD) | WAKES(SILENCE);
     s->speak = true;

@@ -7,8 +7,13 @@
 
 #define ROUNDS_MAX 1000 /* each round has a reason in the one before; far more than any story needs */
 
+/* A human who was asked because of these is spared the walk; whom a lost agent or an unknown state called may be at work by now. */
+#define TRIED_AGAIN (WAKES(PROOF) | WAKES(PLACE) | WAKES(STORAGE) | WAKES(PARENT))
+
 static bool is_woken(const Incident *incident, uint32_t wake)
 {
+    if (incident->state == INCIDENT_NEEDS_HUMAN)
+        return (wake & TRIED_AGAIN & (UINT32_C(1) << incident->gave_up)) != 0;
     return incident->state == INCIDENT_OPEN && (wake & (UINT32_C(1) << incident->wait)) != 0;
 }
 
@@ -29,9 +34,14 @@ static void wake_round(Stage *s, uint32_t wake)
         if (is_woken(l->data, wake))
             g_ptr_array_add(woken, l->data);
     g_ptr_array_sort(woken, by_turn);
-    for (guint i = 0; i < woken->len; i++)
-        if (((Incident *) woken->pdata[i])->state == INCIDENT_OPEN)
-            ladder_decide(s, woken->pdata[i]);
+    for (guint i = 0; i < woken->len; i++) {
+        Incident *incident = woken->pdata[i];
+
+        if (incident->state == INCIDENT_OPEN)
+            ladder_decide(s, incident);
+        else if (incident->state == INCIDENT_NEEDS_HUMAN && incident->gave_up != WAIT_NONE)
+            ladder_try_again(s, incident);
+    }
 }
 
 void waiting_wake(Stage *s)
