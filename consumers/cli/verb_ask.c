@@ -20,32 +20,9 @@ static const Setting rows[] = {
     WIRE_ROWS(AskOptions),
 };
 
-/* The engine named, or the one the plugin says is acting. */
-static char *engine_agent(Wire *wire, const AskOptions *options, GError **error)
-{
-    g_autofree char *named = NULL;
-
-    if (options->engine == NULL) {
-        g_autofree char *broker = wire_broker_agent(wire, error);
-        g_autoptr(Value) found = broker == NULL ? NULL : wire_object(wire, broker, "Site", error);
-        const Value *object = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
-        const char *engine = found == NULL ? NULL : value_get_string(value_get(object, "_values"), "engine");
-
-        if (found == NULL)
-            return NULL;
-        if (engine == NULL || *engine == '\0') {
-            g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "no policy engine acts (\"mend up\" or \"mend policy run\" starts one)");
-            return NULL;
-        }
-        named = g_strdup(engine);
-    }
-    g_autofree char *agent = g_strconcat(POLICY_AGENT_PREFIX, options->engine != NULL ? options->engine : named, NULL);
-    return wire_agent(wire, agent, error);
-}
-
 static json_t *ask_engine(Wire *wire, const AskOptions *options, const char *method, const Value *arguments, GError **error)
 {
-    g_autofree char *agent = engine_agent(wire, options, error);
+    g_autofree char *agent = wire_engine_agent(wire, options->engine, error);
     g_autoptr(Value) answer = agent == NULL ? NULL : wire_call(wire, agent, "Policy", method, arguments, error);
 
     return answer == NULL ? NULL : value_to_json(answer);

@@ -4,6 +4,7 @@
 #include "consumers/cli/wire.h"
 #include "consumers/cli/verb_policy_eval.h"
 #include "consumers/cli/verb_policy_file.h"
+#include "consumers/cli/verb_policy_live.h"
 #include "consumers/cli/verb_policy_test.h"
 #include "consumers/cli/verbs.h"
 #include "consumers/policy/language/policy_file.h"
@@ -19,7 +20,7 @@
 
 #define USAGE                                                                                                                    \
     "policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | eval EXPR [--vars FILE] | eval --batch [--typed] | " \
-    "diff OLD NEW [--history FILE] | run [options]"
+    "diff OLD NEW [--history FILE] | load FILE | versions [N] | rollback [N] | run [options]"
 
 typedef struct PolicyOptions {
     WireOptions site;
@@ -135,6 +136,8 @@ int verb_policy(char **argv)
 
     if (g_strcmp0(argv[1], "diff") == 0)
         return verb_policy_diff(argv + 1);
+    if (policy_live_knows(argv[1]))
+        return verb_policy_live(argv + 1);
     if (verb_begin(USAGE, rows, G_N_ELEMENTS(rows), &options, &options.site.help, argv, &rest, &status))
         status = (ExitStatus) act(&options, rest);
     settings_done(rows, G_N_ELEMENTS(rows), &options);

@@ -337,6 +337,23 @@ Value *wire_schema(Wire *wire, const char *agent, const Value *schema_id, GError
     return question_end(wire, &q, error);
 }
 
+char *wire_engine_agent(Wire *wire, const char *name, GError **error)
+{
+    g_autofree char *broker = name != NULL ? NULL : wire_broker_agent(wire, error);
+    g_autoptr(Value) found = broker == NULL ? NULL : wire_object(wire, broker, "Site", error);
+    const Value *object = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
+    const char *acting = found == NULL ? NULL : value_get_string(value_get(object, "_values"), "engine");
+
+    if (name == NULL && found == NULL)
+        return NULL;
+    if (name == NULL && (acting == NULL || *acting == '\0')) {
+        g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "no policy engine acts (\"mend up\" or \"mend policy run\" starts one)");
+        return NULL;
+    }
+    g_autofree char *agent = g_strconcat(POLICY_AGENT_PREFIX, name != NULL ? name : acting, NULL);
+    return wire_agent(wire, agent, error);
+}
+
 /* --- the frame of a verb --- */
 
 bool verb_begin(const char *usage, const Setting *rows, size_t n_rows, void *options, const bool *help, char **argv, char ***ret_rest,

@@ -53,6 +53,8 @@ bool wire_wait(Wire *wire, const bool *flag, int64_t timeout_us, GError **error)
 char *wire_agent(Wire *wire, const char *part, GError **error);
 /* The plugin's agent (transfer full). */
 char *wire_broker_agent(Wire *wire, GError **error);
+/* The policy engine called @name; NULL: the one that acts (transfer full). */
+char *wire_engine_agent(Wire *wire, const char *name, GError **error);
 
 /* Each waits for its answer. (transfer full) */
 Value *wire_call(Wire *wire, const char *agent, const char *object, const char *method, const Value *arguments, GError **error);

@@ -22,7 +22,7 @@ json_t *input_to_json(const EngineInput *input)
     case INPUT_POLICY:
         json_object_set_new(json, "name", json_string(input->policy->name));
         json_object_set_new(json, "text", json_string(input->policy->text));
-        break;
+        G_GNUC_FALLTHROUGH; /* who asked, and from where it came */
     case INPUT_OPERATOR: {
         g_autoptr(json_t) more = json_pack("{s:s*, s:s*, s:s*, s:O*}", "verb", input->verb, "target", input->target, "who",
                                             input->who, "arguments", input->arguments);
@@ -51,7 +51,7 @@ static bool read_policy(const json_t *json, EngineInput *input, GError **error)
 
     if (!json_get_string(json, "name", &name, error) || !json_get_string(json, "text", &text, error))
         return false;
-    input->policy = policy_parse(name, text, error);
+    input->policy = policy_read(name, text, &(PolicyReading){ .trusted = true }, error);
     return input->policy != NULL;
 }
 
@@ -73,7 +73,9 @@ bool input_from_json(const json_t *json, EngineInput *ret_input, GError **error)
     case INPUT_ENTITY: fine = (input.event = event_from_json(json_object_get(json, "event"), error)) != NULL; break;
     case INPUT_RESULT: fine = (input.result = result_from_json(json_object_get(json, "result"), error)) != NULL; break;
     case INPUT_ACTING: fine = json_get_int(json, "epoch", &epoch, error); break;
-    case INPUT_POLICY: fine = read_policy(json, &input, error); break;
+    case INPUT_POLICY:
+        fine = read_policy(json, &input, error);
+        G_GNUC_FALLTHROUGH;
     case INPUT_OPERATOR:
         input.verb = g_strdup(json_string_or(json, "verb", NULL));
         input.target = g_strdup(json_string_or(json, "target", NULL));
@@ -85,6 +87,8 @@ bool input_from_json(const json_t *json, EngineInput *ret_input, GError **error)
     input.epoch = (uint64_t) epoch;
     if (fine)
         *ret_input = input;
+    else
+        input_clear(&input);
     return fine;
 }
 

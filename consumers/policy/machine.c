@@ -12,6 +12,7 @@ struct Machine {
     Journal *journal;
     Engine *engine;
     GByteArray *packed;
+    Versions *versions;
     int64_t now_us;
     int64_t since_snapshot;
     bool command_waits; /* for its commit */
@@ -19,14 +20,28 @@ struct Machine {
 
 typedef struct Taking {
     Replay *replay;
+    Versions *versions;
     GError *error;
 } Taking;
+
+static void note_version(Versions *versions, const JournalRecord *record, const Policy *policy)
+{
+    g_autoptr(json_t) json = machine_record_json(record, NULL);
+
+    versions_add(versions, policy, record->now_us, json_string_or(json_object_get(json, "arguments"), "from", NULL),
+                 json_string_or(json, "who", NULL));
+}
 
 static bool take_record(const JournalRecord *record, void *user)
 {
     Taking *taking = user;
+    const Policy *before = engine_policy(replay_engine(taking->replay));
 
-    return replay_take(taking->replay, record, &taking->error);
+    if (!replay_take(taking->replay, record, &taking->error))
+        return false;
+    if (engine_policy(replay_engine(taking->replay)) != before)
+        note_version(taking->versions, record, engine_policy(replay_engine(taking->replay)));
+    return true;
 }
 
 /* The engine as the newest snapshot has it; without one, as it begins. */
@@ -38,10 +53,15 @@ static bool restore(Machine *machine, int64_t *ret_after, GError **error)
 
     if (journal_get_snapshot(machine->journal, INT64_MAX, ret_after, &body, &local)) {
         machine->engine = replay_restore(body, &machine->now_us, &local);
+        machine->versions = replay_versions(body);
         g_prefix_error(&local, "journal %s: ", journal_path(machine->journal));
     } else if (local == NULL) {
         machine->engine = engine_new(policy);
     }
+    if (machine->versions == NULL)
+        machine->versions = versions_new();
+    if (machine->engine != NULL && versions_size(machine->versions) == 0)
+        versions_add(machine->versions, engine_policy(machine->engine), machine->now_us, "start", NULL);
     if (local != NULL)
         g_propagate_error(error, g_steal_pointer(&local));
     return machine->engine != NULL;
@@ -50,7 +70,7 @@ static bool restore(Machine *machine, int64_t *ret_after, GError **error)
 static bool replay_rest(Machine *machine, int64_t after, MachineReport *ret_report, GError **error)
 {
     g_autoptr(Replay) replay = replay_new(g_steal_pointer(&machine->engine));
-    Taking taking = { .replay = replay };
+    Taking taking = { .replay = replay, .versions = machine->versions };
     ReplayReport report;
 
     if (!journal_read(machine->journal, after, take_record, &taking, error))
@@ -86,6 +106,7 @@ void machine_free(Machine *machine)
         return;
     journal_free(machine->journal);
     engine_free(machine->engine);
+    versions_free(machine->versions);
     g_byte_array_unref(machine->packed);
     g_free(machine);
 }
@@ -131,6 +152,8 @@ bool machine_step(Machine *machine, const EngineInput *input, int64_t wall_us, E
     if (!put_input(machine->journal, machine->packed, input, now_us, wall_us, error))
         return false;
     engine_step(machine->engine, input, now_us, outputs);
+    if (input->kind == INPUT_POLICY)
+        versions_add(machine->versions, input->policy, now_us, json_string_or(input->arguments, "from", NULL), input->who);
     machine->since_snapshot++;
     for (guint i = before; i < outputs->len; i++)
         machine->command_waits |= ((EngineOutput *) outputs->pdata[i])->kind == OUTPUT_COMMAND;
@@ -152,7 +175,7 @@ bool machine_commit(Machine *machine, GError **error)
 
 bool machine_snapshot(Machine *machine, GError **error)
 {
-    g_autofree char *body = replay_snapshot(machine->engine, machine->now_us);
+    g_autofree char *body = replay_snapshot_with(machine->engine, machine->now_us, machine->versions);
 
     machine->since_snapshot = 0;
     return journal_put_snapshot(machine->journal, body, error);
@@ -223,6 +246,11 @@ json_t *machine_record_json(const JournalRecord *record, GError **error)
 const Engine *machine_engine(const Machine *machine)
 {
     return machine->engine;
+}
+
+const Versions *machine_versions(const Machine *machine)
+{
+    return machine->versions;
 }
 
 Journal *machine_journal(Machine *machine)

@@ -5,6 +5,7 @@
 
 #include "consumers/policy/input.h"
 #include "consumers/policy/journal/journal.h"
+#include "consumers/policy/versions.h"
 
 typedef struct Machine Machine;
 
@@ -38,6 +39,8 @@ bool machine_retain(Machine *machine, const Retention *retention, int64_t wall_u
 json_t *machine_record_json(const JournalRecord *record, GError **error);
 
 const Engine *machine_engine(const Machine *machine);
+/* The policies that were in force; the last one is. */
+const Versions *machine_versions(const Machine *machine);
 Journal *machine_journal(Machine *machine);
 /* The engine's time for @wall_us now: never goes back, also not over a restart or a clock that was set back. */
 int64_t machine_now_us(Machine *machine, int64_t wall_us);

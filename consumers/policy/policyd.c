@@ -178,19 +178,6 @@ static void keep_in(Policyd *p, guint seconds)
     g_source_attach(p->keeping, g_main_context_get_thread_default());
 }
 
-static bool policy_bring(Policyd *p, GError **error)
-{
-    g_autoptr(Policy) policy = p->policy_path == NULL ? policy_default() : policy_load(p->policy_path, error);
-
-    if (policy == NULL)
-        return false;
-    if (g_strcmp0(policy->version, engine_policy(machine_engine(p->machine))->version) == 0)
-        return true;
-    policyd_feed(p, &(EngineInput){ .kind = INPUT_POLICY, .policy = policy }, NULL);
-    log_notice("policy %s is in force, %u rules", policy->name, policy->rules->len);
-    return true;
-}
-
 static bool machine_begin(Policyd *p, const char *data, GError **error)
 {
     g_autofree char *file = g_strdup_printf("policy-%s.journal", p->name), *path = g_build_filename(data, file, NULL);
@@ -246,13 +233,13 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
     p->notifier = notifier_new();
     if (!name_is_fine(p->name, error))
         return NULL;
-    g_autoptr(Policy) checked = p->policy_path == NULL ? policy_default() : policy_load(p->policy_path, error);
+    g_autoptr(Policy) checked = policy_of_file(p->policy_path, error);
     if (checked == NULL || !machine_begin(p, options->data, error))
         return NULL;
     p->base_mono_us = clock_now_us();
     p->base_wall_us = MAX(clock_wall_us(), machine_now_us(p->machine, 0));
     remind(p);
-    if (!policy_bring(p, error)) /* before the start: the guard is this policy's */
+    if (!policy_begin(p, checked, error)) /* before the start: the guard is this policy's */
         return NULL;
     policyd_feed(p, &(EngineInput){ .kind = INPUT_START }, NULL);
     p->bus = bus_new(p, options);
@@ -277,11 +264,6 @@ void policyd_free(Policyd *p)
     g_free(p->name);
     g_free(p->policy_path);
     g_free(p);
-}
-
-bool policyd_reload(Policyd *p, GError **error)
-{
-    return policy_bring(p, error);
 }
 
 bool policyd_is_acting(const Policyd *p)

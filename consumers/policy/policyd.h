@@ -30,6 +30,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Policyd, policyd_free)
 
 /* Reads the policy file again. False: error, and the running policy keeps running. */
 bool policyd_reload(Policyd *policyd, GError **error);
+/* Takes a policy from somewhere else: @name and @text as policy_read() has them, @who for the journal. It stays until the file changes, also
+ * over a restart. False: error (all that is wrong with it), and the running policy keeps running. *ret_text (transfer full): for people. */
+bool policyd_load(Policyd *policyd, const char *name, const char *text, const char *who, char **ret_text, GError **error);
+/* Back to version @number; 0: to the newest that differs from the one in force. */
+bool policyd_rollback(Policyd *policyd, int64_t number, const char *who, char **ret_text, GError **error);
+/* [{"number", "at_us", "name", "version", "from", "who", "in_force"}], oldest first. (transfer full) */
+json_t *policyd_versions(const Policyd *policyd);
+/* Name and text (transfer full) of version @number; 0: of the one in force. */
+bool policyd_version(const Policyd *policyd, int64_t number, char **ret_name, char **ret_text, GError **error);
 /* Acting under an epoch. */
 bool policyd_is_acting(const Policyd *policyd);
 json_t *policyd_status(const Policyd *policyd); /* (transfer full) */

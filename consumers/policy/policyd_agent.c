@@ -93,10 +93,90 @@ static void answer_operate(Policyd *p, QmfCall *call)
     qmf_call_return(call, outputs);
 }
 
+/* @text (transfer full). */
+static void answer_text(QmfCall *call, bool fine, char *text, const GError *error)
+{
+    Value *outputs = fine ? value_map() : NULL;
+
+    if (fine) {
+        value_set(outputs, "text", value_string(text));
+        qmf_call_return(call, outputs);
+    } else {
+        qmf_call_raise(call, error->message, NULL);
+    }
+    g_free(text);
+}
+
+static void answer_load(Policyd *p, QmfCall *call)
+{
+    const Value *arguments = qmf_call_arguments(call);
+    const char *name = value_get_string(arguments, "name"), *policy = value_get_string(arguments, "policy");
+    g_autoptr(GError) error = NULL;
+    char *text = NULL;
+
+    if (name == NULL || policy == NULL || *policy == '\0') {
+        qmf_call_raise(call, "name and policy (a text that is not empty) are wanted", NULL);
+        return;
+    }
+    bool fine = policyd_load(p, name, policy, value_get_string(arguments, "who"), &text, &error);
+    answer_text(call, fine, text, error);
+}
+
+static void answer_rollback(Policyd *p, QmfCall *call)
+{
+    const Value *arguments = qmf_call_arguments(call);
+    g_autoptr(GError) error = NULL;
+    char *text = NULL;
+    bool fine = policyd_rollback(p, value_get_int(arguments, "number", 0), value_get_string(arguments, "who"), &text, &error);
+
+    answer_text(call, fine, text, error);
+}
+
+static void answer_versions(Policyd *p, QmfCall *call)
+{
+    g_autoptr(json_t) versions = policyd_versions(p);
+    Value *outputs = value_map();
+
+    value_set(outputs, "versions", value_from_json(versions));
+    qmf_call_return(call, outputs);
+}
+
+static void answer_version(Policyd *p, QmfCall *call)
+{
+    g_autofree char *name = NULL, *text = NULL;
+    g_autoptr(GError) error = NULL;
+
+    if (!policyd_version(p, value_get_int(qmf_call_arguments(call), "number", 0), &name, &text, &error)) {
+        qmf_call_raise(call, error->message, NULL);
+        return;
+    }
+    Value *outputs = value_map();
+    value_set(outputs, "name", value_string(name));
+    value_set(outputs, "policy", value_string(text));
+    qmf_call_return(call, outputs);
+}
+
+static const struct {
+    const char *method;
+    void (*answer)(Policyd *, QmfCall *);
+} policy_methods[] = { { "load", answer_load }, { "rollback", answer_rollback }, { "versions", answer_versions }, { "version", answer_version } };
+
+static bool on_policy_method(QmfCall *call, Policyd *p)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(policy_methods); i++)
+        if (strcmp(qmf_call_method(call), policy_methods[i].method) == 0) {
+            policy_methods[i].answer(p, call);
+            return true;
+        }
+    return false;
+}
+
 static void on_method(QmfCall *call, void *user)
 {
     const char *method = qmf_call_method(call);
 
+    if (on_policy_method(call, user))
+        return;
     if (strcmp(method, "why") == 0) {
         answer_why(user, call);
     } else if (strcmp(method, "why_not") == 0) {

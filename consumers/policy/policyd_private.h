@@ -33,6 +33,11 @@ struct Policyd {
 void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery);
 int64_t policyd_wall_us(const Policyd *p);
 
+/* policyd_policy.c. The file at @path, its warnings told; NULL: the default policy. */
+Policy *policy_of_file(const char *path, GError **error);
+/* At the start: @policy is the file's. One that was loaded or gone back to since that file was read stays. */
+bool policy_begin(Policyd *p, Policy *policy, GError **error);
+
 /* policyd_bus.c */
 Bus *bus_new(Policyd *p, const PolicydOptions *options);
 void bus_free(Bus *bus);

@@ -134,11 +134,25 @@ const EngineOutputs *replay_outputs(const Replay *replay)
 
 char *replay_snapshot(const Engine *engine, int64_t now_us)
 {
+    return replay_snapshot_with(engine, now_us, NULL);
+}
+
+char *replay_snapshot_with(const Engine *engine, int64_t now_us, const Versions *versions)
+{
     const Policy *policy = engine_policy(engine);
     g_autoptr(json_t) json = json_pack("{s:I, s:o, s:{s:s, s:s}}", "now_us", (json_int_t) now_us, "engine", engine_snapshot(engine), "policy",
                                        "name", policy->name, "text", policy->text);
 
+    if (versions != NULL)
+        json_object_set_new(json, "versions", versions_to_json(versions));
     return json_text(json);
+}
+
+Versions *replay_versions(const char *snapshot)
+{
+    g_autoptr(json_t) json = json_parse(snapshot, strlen(snapshot), "snapshot", NULL);
+
+    return versions_from_json(json_object_get(json, "versions"));
 }
 
 Engine *replay_restore(const char *snapshot, int64_t *ret_now_us, GError **error)
@@ -149,7 +163,7 @@ Engine *replay_restore(const char *snapshot, int64_t *ret_now_us, GError **error
 
     if (json == NULL || !json_get_string(policy_json, "name", &name, error) || !json_get_string(policy_json, "text", &text, error))
         return NULL;
-    g_autoptr(Policy) policy = policy_parse(name, text, error);
+    g_autoptr(Policy) policy = policy_read(name, text, &(PolicyReading){ .trusted = true }, error);
     Engine *engine = policy == NULL ? NULL : engine_restore(json_object_get(json, "engine"), policy, error);
     if (engine != NULL)
         *ret_now_us = json_int_or(json, "now_us", 0);

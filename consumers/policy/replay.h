@@ -5,6 +5,7 @@
 
 #include "consumers/policy/input.h"
 #include "consumers/policy/journal/journal.h"
+#include "consumers/policy/versions.h"
 
 typedef struct ReplayReport {
     int64_t inputs, said;      /* records */
@@ -29,8 +30,10 @@ int64_t replay_now_us(const Replay *replay); /* of the last input; 0: none yet *
 /* What was said to the last input, now: borrowed until the next. */
 const EngineOutputs *replay_outputs(const Replay *replay);
 
-/* A machine's snapshot (docs/policy.md): engine, policy, time. */
+/* A machine's snapshot (docs/policy.md): engine, policy, time; and the policies before, when @versions is not NULL. */
 char *replay_snapshot(const Engine *engine, int64_t now_us); /* caller frees */
+char *replay_snapshot_with(const Engine *engine, int64_t now_us, const Versions *versions);
 Engine *replay_restore(const char *snapshot, int64_t *ret_now_us, GError **error);
+Versions *replay_versions(const char *snapshot); /* (transfer full) empty when it has none */
 
 #endif

@@ -41,8 +41,8 @@ typedef struct EngineInput { /* borrowed by engine_step */
     Policy *policy;
     const char *verb;   /* operator: one of OPERATOR_VERBS */
     const char *target; /* entity path */
-    const char *who;
-    json_t *arguments;  /* operator: object or NULL: "until_us" "comment" "match" "name" … (docs/policy.md) */
+    const char *who;    /* operator, policy */
+    json_t *arguments;  /* policy: {"from": "file", "load" or "rollback"}; operator: object or NULL: "until_us" "comment" "match" "name" … (docs/policy.md) */
 } EngineInput;
 
 typedef enum { OUTPUT_COMMAND, OUTPUT_NOTICE, OUTPUT_RECORD, OUTPUT_TIMER, OUTPUT_N } OutputKind;
