@@ -13,7 +13,8 @@
     X(replay, "recorded history through the engine, also under another policy")      \
     X(journal, "the journal: verify, export, import")                               \
     X(agents, "who is here")                                                        \
-    X(call, "calls a QMF method of an agent")
+    X(call, "calls a QMF method of an agent")                                        \
+    X(simulate, "plays worlds with faults against the policy engine: no safety rule may break")
 
 #define X(name, meaning) int verb_##name(char **argv);
 CLI_VERBS(X)

@@ -290,7 +290,7 @@ void action_sent(Stage *s, const Command *command)
     EntityState *host = entity_find(s->engine, path);
     if (host == NULL)
         return;
-    Copy *copy = proof_copy_add(vm->vm, host, host->boot_id, vm->sequence);
+    Copy *copy = proof_copy_add(vm->vm, host, host->boot_id, s->engine->sequence_high); /* what was said until now says nothing of it */
     g_free(copy->command);
     copy->command = g_strdup(command->id);
 }

@@ -104,7 +104,7 @@ static bool event_is_new(Stage *s, const EventFields *f)
 }
 
 /* NULL: the event is older than what is known. */
-static EntityState *entity_update(Stage *s, const Event *event, bool asked)
+static EntityState *entity_update(Stage *s, const Event *event)
 {
     const EventFields *f = event_fields(event);
     const char *state = strchr(f->kind, '.'), *agent = event_data_string(event, "agent");
@@ -116,7 +116,7 @@ static EntityState *entity_update(Stage *s, const Event *event, bool asked)
     }
     if (event_only_happened(f->kind))
         return entity;
-    if (f->sequence != 0 && f->sequence <= entity->sequence && !(asked && f->sequence == entity->sequence)) {
+    if (f->sequence != 0 && f->sequence <= entity->sequence) { /* asked and heard before: what was judged since stands */
         s->engine->count.stale++;
         return NULL;
     }
@@ -243,7 +243,7 @@ static void step_event(Stage *s, const Event *event, bool asked)
         command_event(s, event);
         return;
     }
-    EntityState *entity = entity_update(s, event, asked);
+    EntityState *entity = entity_update(s, event);
     if (entity == NULL)
         return;
     if (g_str_has_prefix(kind, "observer."))

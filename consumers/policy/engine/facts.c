@@ -197,7 +197,7 @@ static Says says_parse(const char *text)
 }
 
 /* The list of VMs a host says it runs: others it was thought to run are gone, those it names are there. A start that is on its way is
- * not in a list that may have been made before it arrived. */
+ * not in a list that may have been made before it arrived, nor is a copy that was heard of since. */
 static void host_inventory(Stage *s, EntityState *host, const Event *event)
 {
     const json_t *vms = event_value(event, "vms");
@@ -209,7 +209,7 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
 
         if (listed && copy == NULL)
             proof_copy_add(vm->vm, host, event_fields(event)->boot_id, event_fields(event)->sequence);
-        else if (!listed && copy != NULL && copy->command == NULL)
+        else if (!listed && copy != NULL && copy->command == NULL && copy->sequence < event_fields(event)->sequence)
             proof_copy_gone(s, vm, host, "its host does not have it", event_fields(event)->id);
     }
 }

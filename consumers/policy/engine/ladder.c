@@ -203,9 +203,11 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
         Command *command = g_steal_pointer(&deed->commands->pdata[i]);
         g_autofree char *rung = g_strdup_printf("%u", incident->step), *attempt = g_strdup_printf("%u", incident->attempts);
         g_autofree char *nth = incident->flights->len == 0 ? NULL : g_strdup_printf("%u", incident->flights->len);
+        g_autofree char *epoch = g_strdup_printf("%" G_GUINT64_FORMAT, engine->epoch);
         char id[UUID_TEXT_SIZE];
 
-        id_derive(id, "command", incident->id, rung, attempt, nth, NULL);
+        /* With the epoch: another engine that comes to the same attempt later must not be answered with what became of this one. */
+        id_derive(id, "command", incident->id, rung, attempt, epoch, command->agent, nth, NULL);
         command->id = g_strdup(id);
         command->incident = g_strdup(incident->id);
         command->epoch = engine->epoch;

@@ -1,0 +1,313 @@
+/* VMs: where copies of them run, what their guests do, their leases. A VM is a set of copies, since that is what the first safety rule is
+ * about; as long as it holds there is one at most, and the guest's state is that copy's. */
+#include "consumers/policy/sim/world.h"
+
+#include <string.h>
+
+Copy *vm_copy(Vm *vm, const Host *host)
+{
+    for (unsigned i = 0; i < vm->n_copies; i++)
+        if (vm->copies[i].host == host)
+            return &vm->copies[i];
+    return NULL;
+}
+
+bool vm_runs(const Vm *vm)
+{
+    return vm->n_copies == 1 && vm->copies[0].state == COPY_RUNNING && !vm->copies[0].host->hung;
+}
+
+void vm_tell(World *w, Vm *vm, Host *host, const char *kind, const char *intent, const char *reason, const Host *to)
+{
+    Fact fact = { .kind = kind, .intent = intent, .reason = reason, .host = host, .to = to };
+
+    g_strlcpy(fact.boot_id, host->boot_id, sizeof fact.boot_id);
+    agent_say(w, &host->agent, &vm->thing, &fact);
+}
+
+static void tell_happened(World *w, Vm *vm, Host *host, Fact fact)
+{
+    fact.host = host;
+    g_strlcpy(fact.boot_id, host->boot_id, sizeof fact.boot_id);
+    agent_say(w, &host->agent, &vm->thing, &fact);
+}
+
+static void job_end(World *w, Vm *vm, Host *host)
+{
+    if (vm->job_kind == NULL)
+        return;
+    tell_happened(w, vm, host, (Fact){ .kind = "vm.job", .job = vm->job_kind, .says = "ended" });
+    vm->job_kind = NULL;
+}
+
+void vm_guest_down(World *w, Vm *vm, GuestState to)
+{
+    vm->life++;
+    vm->guest = to;
+    agent_stop(w, &vm->agent, false);
+    if (to != GUEST_HUNG)
+        services_down(w, vm);
+}
+
+static void on_guest_agent(World *w, void *subject, int64_t life)
+{
+    Vm *vm = subject;
+
+    if (vm->life == life && vm->guest == GUEST_UP)
+        agent_start(w, &vm->agent);
+}
+
+static void on_guest_up(World *w, void *subject, int64_t life)
+{
+    Vm *vm = subject;
+
+    if (vm->life != life || vm->guest != GUEST_BOOTING || vm->n_copies == 0)
+        return;
+    if (!vm_runs(vm)) { /* paused in the middle of it */
+        world_later(w, 5 * US_PER_S, on_guest_up, vm, life);
+        return;
+    }
+    vm->guest = GUEST_UP;
+    g_snprintf(vm->boot_id, sizeof vm->boot_id, "%s.b%u", vm->thing.id, ++vm->boot);
+    for (guint i = 0; i < vm->services->len; i++) {
+        Service *service = vm->services->pdata[i];
+
+        if (service->wanted)
+            service_start(w, service, NULL, random_between(&vm->dice, 200 * US_PER_MS, 4 * US_PER_S));
+    }
+    world_later(w, random_between(&vm->dice, US_PER_S, 5 * US_PER_S), on_guest_agent, vm, life);
+}
+
+void vm_boot(World *w, Vm *vm)
+{
+    vm_guest_down(w, vm, GUEST_BOOTING);
+    if (vm->broken || chance(w, &vm->dice, w->options->profile->slow_start / 4))
+        return; /* it hangs while it boots */
+    world_later(w, random_between(&vm->dice, 4 * US_PER_S, 40 * US_PER_S), on_guest_up, vm, vm->life);
+}
+
+bool vm_lease_free(const World *w, const Vm *vm, const Host *for_host)
+{
+    return !vm->lease || vm->lease_host == NULL || vm->lease_host == for_host || vm->lease_until_us <= w->now_us;
+}
+
+static void lease_told(World *w, Vm *vm, const char *says)
+{
+    const Host *holder = vm->lease_host;
+
+    for (unsigned i = 0; i < w->n_hosts; i++) {
+        Host *host = &w->hosts[i];
+
+        if (host->agent.link == LINK_UP && host_has_storage(w, host, vm->storage)) {
+            tell_happened(w, vm, host, (Fact){ .kind = "vm.evidence", .channel = "lease", .says = says, .from = holder });
+            return;
+        }
+    }
+}
+
+static void on_lease_expiry(World *w, void *subject, int64_t until_us)
+{
+    Vm *vm = subject;
+
+    if (vm->lease_until_us != until_us || vm->lease_host == NULL)
+        return;
+    world_say(w, "the lease of %s on %s expires", vm->thing.id, vm->lease_host->thing.id);
+    lease_told(w, vm, "expired");
+}
+
+static void on_lease_kill(World *w, void *subject, int64_t until_us)
+{
+    Vm *vm = subject;
+
+    if (vm->lease_until_us == until_us && vm->lease_host != NULL && host_lives(vm->lease_host) && vm_copy(vm, vm->lease_host) != NULL)
+        vm_end(w, vm, vm->lease_host, "vm.crashed", "none", "lease-lost", "lease");
+}
+
+void vm_lease_look(World *w, Vm *vm)
+{
+    Host *host = vm->lease_host;
+
+    if (!vm->lease || host == NULL)
+        return;
+    bool renewed = vm_copy(vm, host) != NULL && host_has_storage(w, host, vm->storage);
+    if (renewed) {
+        vm->lease_until_us = INT64_MAX;
+    } else if (vm->lease_until_us == INT64_MAX) {
+        vm->lease_until_us = w->now_us + LEASE_US;
+        world_later(w, LEASE_KILL_US, on_lease_kill, vm, vm->lease_until_us);
+        world_later(w, LEASE_US, on_lease_expiry, vm, vm->lease_until_us);
+    }
+}
+
+void vm_begin(World *w, Vm *vm, Host *host, bool boot)
+{
+    if (vm->n_copies < COPIES_MAX)
+        vm->copies[vm->n_copies++] = (Copy){ .host = host };
+    check_copies(w, vm);
+    if (vm->lease) {
+        vm->lease_host = host;
+        vm->lease_until_us = INT64_MAX;
+    }
+    if (vm->was_full && boot && vm->home != host)
+        world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and was moved from %s to %s", vm->thing.id,
+                   vm->home->thing.id, host->thing.id);
+    vm->home = host;
+    if (boot) {
+        world_say(w, "%s starts on %s", vm->thing.id, host->thing.id);
+        vm->wanted = true;
+        vm_boot(w, vm);
+        vm_tell(w, vm, host, "vm.running", "none", NULL, NULL);
+    }
+}
+
+void vm_end(World *w, Vm *vm, Host *host, const char *kind, const char *intent, const char *reason, const char *cause)
+{
+    Copy *copy = vm_copy(vm, host);
+
+    if (copy == NULL)
+        return;
+    if (strcmp(cause, "agent") == 0 && host->agent.link == LINK_DOWN)
+        world_fail(w, INVARIANT_ALONE, "the agent of %s, alone, ended %s", host->thing.id, vm->thing.id);
+    if (strcmp(cause, "migrated") != 0)
+        world_say(w, "%s on %s ends: %s", vm->thing.id, host->thing.id, reason == NULL ? cause : reason);
+    vm->was_full = vm->was_full && strcmp(cause, "command") == 0;
+    *copy = vm->copies[--vm->n_copies];
+    if (vm->n_copies == 0) {
+        vm->moving_to = NULL;
+        vm->ended = kind;
+        vm->ended_intent = intent;
+        vm_guest_down(w, vm, GUEST_OFF);
+    }
+    job_end(w, vm, host);
+    if (vm->lease_host == host && host_lives(host) && host_has_storage(w, host, vm->storage)) {
+        vm->lease_host = NULL; /* given back in order */
+        tell_happened(w, vm, host, (Fact){ .kind = "vm.evidence", .channel = "lease", .says = "released", .from = host });
+    } else {
+        vm_lease_look(w, vm);
+    }
+    vm_tell(w, vm, host, kind, intent, reason, NULL);
+}
+
+void vm_pause(World *w, Vm *vm, const char *reason)
+{
+    if (!vm_runs(vm))
+        return;
+    vm->copies[0].state = COPY_PAUSED;
+    vm->copies[0].reason = reason;
+    vm->was_full = strcmp(reason, "enospc") == 0;
+    world_say(w, "%s on %s is paused: %s", vm->thing.id, vm->copies[0].host->thing.id, reason);
+    agent_relink(w, &vm->agent);
+    vm_tell(w, vm, vm->copies[0].host, "vm.paused", "none", reason, NULL);
+}
+
+bool vm_resume(World *w, Vm *vm)
+{
+    Copy *copy = &vm->copies[0];
+
+    if (vm->n_copies != 1 || copy->state == COPY_RUNNING)
+        return vm->n_copies == 1;
+    if (!host_has_storage(w, copy->host, vm->storage) || w->storages[vm->storage].full)
+        return false;
+    copy->state = COPY_RUNNING;
+    vm->was_full = false;
+    world_say(w, "%s on %s goes on", vm->thing.id, copy->host->thing.id);
+    agent_relink(w, &vm->agent);
+    vm_tell(w, vm, copy->host, "vm.running", "none", NULL, NULL);
+    return true;
+}
+
+static void on_job_end(World *w, void *subject, int64_t number)
+{
+    Vm *vm = subject;
+
+    if (vm->job == number && vm->n_copies > 0)
+        job_end(w, vm, vm->copies[0].host);
+}
+
+void vm_job(World *w, Vm *vm, const char *kind, int64_t for_us)
+{
+    if (vm->n_copies != 1 || vm->job_kind != NULL)
+        return;
+    vm->job++;
+    vm->job_kind = kind;
+    world_say(w, "a %s of %s begins", kind, vm->thing.id);
+    tell_happened(w, vm, vm->copies[0].host, (Fact){ .kind = "vm.job", .job = kind, .says = "begun" });
+    if (for_us > 0)
+        world_later(w, for_us, on_job_end, vm, vm->job);
+}
+
+typedef struct Move {
+    Vm *vm;
+    Host *from, *to;
+    unsigned life, job;
+    Order *order;
+} Move;
+
+static void on_moved(World *w, void *subject, int64_t argument)
+{
+    g_autofree Move *m = subject;
+    Vm *vm = m->vm;
+    Copy *copy = vm_copy(vm, m->from);
+
+    (void) argument;
+    if (copy == NULL || vm->moving_to != m->to || vm->job != m->job) /* it ended meanwhile */
+        return;
+    vm->moving_to = NULL;
+    bool fine = host_has_network(w, m->to) && host_has_network(w, m->from) && host_has_storage(w, m->to, vm->storage) &&
+                copy->state == COPY_RUNNING && vm_copy(vm, m->to) == NULL && host_free_bytes(w, m->to) >= vm->memory_bytes;
+    job_end(w, vm, m->from);
+    if (!fine) {
+        world_say(w, "the migration of %s to %s fails", vm->thing.id, m->to->thing.id);
+        vm_tell(w, vm, m->from, copy->state == COPY_RUNNING ? "vm.running" : "vm.paused", "none", copy->reason, NULL);
+    } else {
+        Fact fact = { .kind = "vm.running", .intent = "none", .reason = "migrated", .host = m->to, .from = m->from };
+
+        *copy = vm->copies[--vm->n_copies];
+        vm_begin(w, vm, m->to, false);
+        world_say(w, "%s has migrated from %s to %s", vm->thing.id, m->from->thing.id, m->to->thing.id);
+        g_strlcpy(fact.boot_id, m->to->boot_id, sizeof fact.boot_id);
+        vm_tell(w, vm, m->from, "vm.stopped", "command", "migrated", m->to);
+        agent_say(w, &m->to->agent, &vm->thing, &fact);
+        agent_relink(w, &vm->agent);
+    }
+    if (m->order != NULL)
+        agent_answer(w, &m->from->agent, m->order, fine ? RESULT_DONE : RESULT_FAILED, fine ? NULL : COMMAND_ERROR_FAILED,
+                     fine ? "running" : NULL);
+}
+
+void vm_migrate(World *w, Vm *vm, Host *to, Order *order)
+{
+    Host *from = vm->copies[0].host;
+    Move *m = g_new0(Move, 1);
+
+    world_say(w, "%s migrates from %s to %s", vm->thing.id, from->thing.id, to->thing.id);
+    vm_job(w, vm, "migration", 0);
+    vm->moving_to = to;
+    *m = (Move){ .vm = vm, .from = from, .to = to, .job = vm->job, .order = order };
+    vm_tell(w, vm, from, "vm.migrating", "none", NULL, to);
+    world_later_owned(w, random_between(&vm->dice, 3 * US_PER_S, 40 * US_PER_S), on_moved, m, g_free);
+}
+
+static void on_io_error(World *w, void *subject, int64_t life)
+{
+    Vm *vm = subject;
+
+    if (vm->life != life || !vm_runs(vm))
+        return;
+    if (!host_has_storage(w, vm->copies[0].host, vm->storage))
+        vm_pause(w, vm, "io-error");
+    else if (w->storages[vm->storage].full)
+        vm_pause(w, vm, "enospc");
+}
+
+void vm_storage_changed(World *w)
+{
+    for (unsigned i = 0; i < w->n_vms; i++) {
+        Vm *vm = &w->vms[i];
+
+        vm_lease_look(w, vm);
+        if (vm_runs(vm) && (!host_has_storage(w, vm->copies[0].host, vm->storage) || w->storages[vm->storage].full) &&
+            random_chance(&vm->dice, 0.7))
+            world_later(w, random_between(&vm->dice, US_PER_S, 10 * US_PER_S), on_io_error, vm, vm->life);
+    }
+}
