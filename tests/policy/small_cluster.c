@@ -82,6 +82,74 @@ void small_cluster_random(SmallCluster *c, GRand *dice, int running)
     }
 }
 
+void small_cluster_alike(SmallCluster *c, GRand *dice)
+{
+    uint64_t size = (uint64_t) g_rand_int_range(dice, 4, 9);
+
+    small_cluster_random(c, dice, 0);
+    for (guint h = 0; h < c->cluster.n_hosts; h++) {
+        c->hosts[h].memory_bytes = size + (g_rand_int_range(dice, 0, 4) == 0);
+        c->hosts[h].vcpus = 0;
+        c->hosts[h].usable = true;
+        c->hosts[h].labels = h % 2 == 0 ? only_fast : NULL;
+    }
+    c->cluster.n_vms = MIN(c->cluster.n_vms, 8);
+    for (guint v = 0; v < c->cluster.n_vms; v++)
+        c->vms[v].memory_bytes = (uint64_t) g_rand_int_range(dice, 1, 4) * (size > 6 ? 2 : 1);
+    for (guint r = 0; r < c->cluster.n_rules; r++) {
+        while (c->rules[r].n_vms > 0 && c->members[r][c->rules[r].n_vms - 1] >= c->cluster.n_vms)
+            c->rules[r].n_vms--;
+    }
+}
+
+/* Hosts are cut into VMs; a rule joins VMs of one host, or some of which no two are on one host or in one rack; labels follow what is there. */
+static void packed_rules(PackedCluster *c, GRand *dice, const guint *home)
+{
+    c->cluster.n_rules = (guint) g_rand_int_range(dice, 0, PACKED_RULES + 1);
+    for (guint r = 0; r < c->cluster.n_rules; r++) {
+        ClusterRule *rule = &c->rules[r];
+        guint seen = 0, chosen = (guint) g_rand_int_range(dice, 0, (gint32) c->cluster.n_hosts);
+
+        *rule = (ClusterRule){ .name = "r", .kind = (ClusterRuleKind) g_rand_int_range(dice, 0, 4), .hard = true, .vms = c->members[r],
+                               .by = g_rand_boolean(dice) ? CLUSTER_HOST : CLUSTER_RACK, .label = "fast" };
+        for (guint v = 0; v < c->cluster.n_vms; v++) {
+            guint domain = rule->by == CLUSTER_HOST ? home[v] : home[v] % 2;
+            bool may = rule->kind == CLUSTER_APART      ? (seen >> domain & 1) == 0
+                       : rule->kind == CLUSTER_TOGETHER ? home[v] == chosen
+                                                        : (c->hosts[home[v]].labels != NULL) == (rule->kind == CLUSTER_ON);
+
+            if (!may || g_rand_int_range(dice, 0, 3) == 0)
+                continue;
+            seen |= 1u << domain;
+            c->members[r][rule->n_vms++] = v;
+        }
+    }
+}
+
+void packed_cluster_random(PackedCluster *c, GRand *dice)
+{
+    uint64_t size = (uint64_t) g_rand_int_range(dice, 12, 40);
+    guint home[PACKED_VMS];
+
+    memset(c, 0, sizeof *c);
+    c->cluster = (Cluster){ .hosts = c->hosts, .vms = c->vms, .rules = c->rules, .n_hosts = (guint) g_rand_int_range(dice, 2, PACKED_HOSTS + 1) };
+    for (guint h = 0; h < c->cluster.n_hosts; h++) {
+        uint64_t left = size + (uint64_t) g_rand_int_range(dice, 0, 2);
+        guint parts = (guint) g_rand_int_range(dice, 2, 4);
+
+        c->hosts[h] = (ClusterHost){ .id = "h", .memory_bytes = left, .usable = true, .labels = g_rand_boolean(dice) ? only_fast : NULL };
+        c->hosts[h].domains[CLUSTER_RACK] = racks[h % 2];
+        for (guint i = 0; i < parts; i++) {
+            uint64_t part = i + 1 == parts ? left : (uint64_t) g_rand_int_range(dice, 1, (gint32) (left - (parts - 1 - i)));
+
+            home[c->cluster.n_vms] = h;
+            c->vms[c->cluster.n_vms++] = (ClusterVm){ .id = "v", .host = CLUSTER_NONE, .prefers = CLUSTER_NONE, .memory_bytes = part };
+            left -= part;
+        }
+    }
+    packed_rules(c, dice, home);
+}
+
 static bool names(ClusterNames list, const char *name)
 {
     for (; list != NULL && *list != NULL; list++)

@@ -1,4 +1,5 @@
 /* Placement against brute force over random small clusters; what it says to people; how long it takes over large ones. */
+#include "consumers/policy/planner/room.h"
 #include "tests/policy/small_cluster.h"
 
 #include <string.h>
@@ -155,6 +156,59 @@ static void test_a_conflict_names_only_what_conflicts(void)
     g_assert_cmpstr(text, ==, "web-1, web-2 and web-3 cannot all be had with rule web-apart");
     json = placement_plan_to_json(&site.cluster, plan);
     g_assert_cmpstr(json_string_value(json_object_get(json_array_get(json_object_get(json, "left"), 0), "vm")), ==, "web-3");
+}
+
+static void test_the_score_is_the_documented_one(void)
+{
+    Site site;
+    guint vm;
+    g_autoptr(PlacementChoice) choice = NULL;
+
+    site_init(&site);
+    site_vm(&site, "a", 0, 4);
+    site_vm(&site, "web-1", 1, 2);
+    vm = site_vm(&site, "web-2", CLUSTER_NONE, 2);
+    site.rules[0].hard = false;
+    site.hosts[0].vcpus = 2; /* both in use then: the scarcer counts */
+    site.hosts[2].penalty = 20;
+    site.vms[vm].prefers = 2;
+    choice = placement_choose(&site.cluster, vm);
+    g_assert_cmpint(g_array_index(choice->views, PlacementView, 0).score, ==, 750 - 200 + 100); /* h3 */
+    g_assert_cmpint(g_array_index(choice->views, PlacementView, 1).score, ==, 0);               /* h1 */
+    g_assert_cmpint(g_array_index(choice->views, PlacementView, 2).score, ==, 500 - 2000);      /* h2 */
+    assert_choice(&site, vm, "h3: free 75 %, penalty 20, preferred");
+}
+
+static void test_a_member_named_twice_is_one_member(void)
+{
+    Site site;
+    guint vm;
+    g_autoptr(PlacementChoice) choice = NULL;
+
+    site_init(&site);
+    site.cluster.n_hosts = 1;
+    site_vm(&site, "web-1", 0, 1);
+    vm = site_vm(&site, "web-2", CLUSTER_NONE, 1);
+    site.rules[0].at_most = 2;
+    site.webs[site.rules[0].n_vms++] = 0;
+    choice = placement_choose(&site.cluster, vm);
+    g_assert_cmpuint(choice->host, ==, 0);
+}
+
+static void test_soft_rules_and_penalties_decide_in_plans(void)
+{
+    Site site;
+    guint vms[3];
+    g_autoptr(PlacementPlan) plan = NULL;
+
+    site_init(&site);
+    site.rules[0].hard = false;
+    site.hosts[0].penalty = 90;
+    for (guint i = 0; i < 3; i++)
+        vms[i] = site_vm(&site, ((const char *const[]){ "web-1", "web-2", "web-3" })[i], CLUSTER_NONE, 1);
+    plan = placement_plan(&site.cluster, vms, 3);
+    for (guint i = 0; i < 3; i++) /* best first: h2, h3, and h1 only because the rule asks for it */
+        g_assert_cmpuint(placement_plan_move(plan, vms[i])->to, ==, (i + 1) % 3);
 }
 
 static void test_a_large_vm_makes_others_give_way(void)
@@ -349,6 +403,85 @@ static void test_moves_are_right_with_what_stays(void)
     g_assert_cmpuint(moved, >, 1000);
 }
 
+/* The exact search alone, without what usually makes it needless; hosts and VMs often alike, so that its short cuts are taken. */
+static void test_searches_agree_with_brute_force(void)
+{
+    g_autoptr(GRand) dice = g_rand_new_with_seed(204);
+    unsigned found = 0, none = 0;
+
+    for (int round = 0; round < 20000; round++) {
+        g_autofree SmallCluster *small = g_new0(SmallCluster, 1);
+        g_autoptr(Room) room = NULL;
+        guint vms[SMALL_VMS], hosts[SMALL_VMS], n;
+        SearchResult result;
+
+        small_cluster_alike(small, dice);
+        n = small->cluster.n_vms;
+        for (guint v = 0; v < n; v++)
+            vms[v] = n - 1 - v;
+        room = room_new(&small->cluster);
+        result = room_search(room, vms, n, 1000000, hosts);
+        g_assert_cmpint(result, ==, brute_can_place(&small->cluster, vms, n) ? SEARCH_FOUND : SEARCH_NONE);
+        if (result == SEARCH_FOUND)
+            g_assert_true(brute_is_right(&small->cluster, vms, hosts, n));
+        found += result == SEARCH_FOUND;
+        none += result == SEARCH_NONE;
+    }
+    g_test_message("%u found, %u proven impossible", found, none);
+    g_assert_true(found > 2000 && none > 2000);
+}
+
+/* Full to the last byte: what goes first wherever it fits nearly never gets there, and a short cut too many misses the way. */
+static void test_searches_find_the_way_that_there_is(void)
+{
+    g_autoptr(GRand) dice = g_rand_new_with_seed(205);
+
+    for (int round = 0; round < 3000; round++) {
+        g_autofree PackedCluster *packed = g_new0(PackedCluster, 1);
+        g_autoptr(Room) room = NULL;
+        guint vms[PACKED_VMS], hosts[PACKED_VMS], n;
+
+        packed_cluster_random(packed, dice);
+        n = packed->cluster.n_vms;
+        for (guint v = 0; v < n; v++)
+            vms[v] = v;
+        room = room_new(&packed->cluster);
+        g_assert_cmpint(room_search(room, vms, n, 10000000, hosts), ==, SEARCH_FOUND);
+        g_assert_true(brute_is_right(&packed->cluster, vms, hosts, n));
+    }
+}
+
+/* 150 VMs on 20 hosts, memory and vCPUs nearly used up: an exchange of two finds room where a search over all would be given up. */
+static void test_a_full_site_is_filled(void)
+{
+    g_autoptr(GRand) dice = g_rand_new_with_seed(5);
+    unsigned left = 0;
+
+    for (int round = 0; round < 10; round++) {
+        ClusterHost hosts[20];
+        ClusterVm vms[150];
+        guint numbers[150];
+        Cluster cluster = { .hosts = hosts, .n_hosts = 20, .vms = vms, .n_vms = 150 };
+        uint64_t memory = 0;
+        unsigned vcpus = 0;
+        g_autoptr(PlacementPlan) plan = NULL;
+
+        for (guint v = 0; v < 150; v++) {
+            numbers[v] = v;
+            vms[v] = (ClusterVm){ .id = "v", .host = CLUSTER_NONE, .prefers = CLUSTER_NONE, .priority = g_rand_int_range(dice, 0, 100),
+                                  .memory_bytes = (uint64_t) g_rand_int_range(dice, 1000, 9000), .vcpus = (unsigned) g_rand_int_range(dice, 1, 8) };
+            memory += vms[v].memory_bytes;
+            vcpus += vms[v].vcpus;
+        }
+        for (guint h = 0; h < 20; h++)
+            hosts[h] = (ClusterHost){ .id = "h", .memory_bytes = memory * 106 / 2000, .vcpus = vcpus * 106 / 2000 + 1, .usable = true };
+        plan = placement_plan(&cluster, numbers, 150);
+        left += plan->left->len;
+    }
+    g_test_message("%u of 1,500 left", left);
+    g_assert_cmpuint(left, <=, 10);
+}
+
 static void test_choices_agree_with_brute_force(void)
 {
     g_autoptr(GRand) dice = g_rand_new_with_seed(202);
@@ -479,7 +612,7 @@ static void test_a_hundred_hosts_keep_a_reserve_in_time(void)
     g_autofree Large *l = large_new(64, true);
     clock_t begin = clock();
     double ms;
-    g_autoptr(PlacementReserve) one = NULL, two = NULL;
+    g_autoptr(PlacementReserve) one = NULL, two = NULL, four = NULL;
 
     l->cluster.reserve_hosts = 1;
     one = placement_reserve(&l->cluster);
@@ -494,6 +627,73 @@ static void test_a_hundred_hosts_keep_a_reserve_in_time(void)
     g_test_message("N-2, 4,950 pairs: %.1f ms: %s", ms, two->text);
     g_assert_true(two->proven);
     g_assert_cmpfloat(ms, <, 3000 * SLOWER);
+    begin = clock();
+    l->cluster.reserve_hosts = 4; /* four million sets: it says so, and in time */
+    four = placement_reserve(&l->cluster);
+    ms = (double) (clock() - begin) * 1000 / CLOCKS_PER_SEC;
+    g_test_message("N-4: %.1f ms: %s", ms, four->text);
+    g_assert_false(four->proven || four->kept);
+    g_assert_cmpfloat(ms, <, 3000 * SLOWER);
+}
+
+/* Sizes without any order, and room for their sum by a hair: the search is given up, and nothing is claimed. */
+static void test_a_search_without_end_is_given_up(void)
+{
+    g_autoptr(GRand) dice = g_rand_new_with_seed(1);
+    Site site;
+    ClusterHost hosts[12];
+    ClusterVm vms[40];
+    guint numbers[40];
+    uint64_t sum = 0;
+    clock_t begin;
+    g_autoptr(PlacementPlan) plan = NULL;
+    double ms;
+
+    site_init(&site);
+    site.cluster.hosts = hosts;
+    site.cluster.vms = vms;
+    site.cluster.n_hosts = 12;
+    site.cluster.n_vms = 40;
+    for (guint v = 0; v < 40; v++) {
+        numbers[v] = v;
+        vms[v] = (ClusterVm){ .id = "v", .host = CLUSTER_NONE, .prefers = CLUSTER_NONE,
+                              .memory_bytes = (uint64_t) g_rand_int_range(dice, 100000, 500000) };
+        sum += vms[v].memory_bytes;
+    }
+    for (guint h = 0; h < 12; h++)
+        hosts[h] = (ClusterHost){ .id = "h", .memory_bytes = sum / 12 + 20 + h, .usable = true };
+    begin = clock();
+    plan = placement_plan(&site.cluster, numbers, 40);
+    ms = (double) (clock() - begin) * 1000 / CLOCKS_PER_SEC;
+    g_test_message("%u placed, %u left, proven %d: %.1f ms", plan->moves->len, plan->left->len, plan->proven, ms);
+    g_assert_false(plan->proven);
+    g_assert_cmpfloat(ms, <, 300 * SLOWER);
+}
+
+/* 13 large VMs for 12 hosts, all of different sizes: without the count of places a search over 12! ways. */
+static void test_too_many_large_ones_are_proven_at_once(void)
+{
+    Site site;
+    ClusterHost hosts[12];
+    ClusterVm vms[20];
+    guint numbers[20];
+    g_autoptr(PlacementPlan) plan = NULL;
+
+    site_init(&site);
+    site.cluster.hosts = hosts;
+    site.cluster.vms = vms;
+    site.cluster.n_hosts = 12;
+    site.cluster.n_vms = 20;
+    for (guint h = 0; h < 12; h++)
+        hosts[h] = (ClusterHost){ .id = "h", .memory_bytes = 1000 + h, .usable = true };
+    for (guint v = 0; v < 20; v++) {
+        numbers[v] = v;
+        vms[v] = (ClusterVm){ .id = "v", .host = CLUSTER_NONE, .prefers = CLUSTER_NONE, .memory_bytes = v < 13 ? 510 + v : 10, .priority = v >= 13 };
+    }
+    plan = placement_plan(&site.cluster, numbers, 20);
+    g_assert_true(plan->proven && plan->irreducible);
+    g_assert_cmpuint(plan->left->len, ==, 1);
+    g_assert_cmpuint(plan->conflict_vms->len, ==, 13);
 }
 
 int main(int argc, char **argv)
@@ -513,5 +713,13 @@ int main(int argc, char **argv)
     g_test_add_func("/placement/reserves-agree-with-brute-force", test_reserves_agree_with_brute_force);
     g_test_add_func("/placement/a-thousand-vms-on-a-hundred-hosts-in-time", test_a_thousand_vms_on_a_hundred_hosts_in_time);
     g_test_add_func("/placement/a-hundred-hosts-keep-a-reserve-in-time", test_a_hundred_hosts_keep_a_reserve_in_time);
+    g_test_add_func("/placement/searches-agree-with-brute-force", test_searches_agree_with_brute_force);
+    g_test_add_func("/placement/searches-find-the-way-that-there-is", test_searches_find_the_way_that_there_is);
+    g_test_add_func("/placement/a-full-site-is-filled", test_a_full_site_is_filled);
+    g_test_add_func("/placement/the-score-is-the-documented-one", test_the_score_is_the_documented_one);
+    g_test_add_func("/placement/a-member-named-twice-is-one-member", test_a_member_named_twice_is_one_member);
+    g_test_add_func("/placement/soft-rules-and-penalties-decide-in-plans", test_soft_rules_and_penalties_decide_in_plans);
+    g_test_add_func("/placement/too-many-large-ones-are-proven-at-once", test_too_many_large_ones_are_proven_at_once);
+    g_test_add_func("/placement/a-search-without-end-is-given-up", test_a_search_without_end_is_given_up);
     return g_test_run();
 }

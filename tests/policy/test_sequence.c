@@ -81,6 +81,22 @@ static void test_a_failure_takes_what_needs_it_and_nothing_else(void)
     g_assert_false(sequence_succeeded(sequence));
 }
 
+static void test_skipping_goes_down_the_chain(void)
+{
+    g_autoptr(Sequence) sequence = sequence_new("chain");
+
+    for (guint i = 0; i < 3; i++) {
+        SequenceItem *item = sequence_add(sequence, "vm.start", "vm/v", US_PER_S);
+
+        if (i > 0)
+            sequence_item_needs(item, i - 1);
+    }
+    g_assert_true(sequence_started(sequence, 0));
+    g_assert_true(sequence_failed(sequence, 0, "x"));
+    g_assert_cmpstr(sequence_item(sequence, 2)->reason, ==, "vm.start of vm/v was skipped");
+    g_assert_true(sequence_is_complete(sequence));
+}
+
 static void test_a_stop_that_fails_keeps_only_its_own_start_back(void)
 {
     g_autoptr(Sequence) sequence = shop_restart();
@@ -356,6 +372,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/sequence/restart-stops-backwards-and-starts-in-order", test_restart_stops_backwards_and_starts_in_order);
     g_test_add_func("/sequence/a-failure-takes-what-needs-it-and-nothing-else", test_a_failure_takes_what_needs_it_and_nothing_else);
+    g_test_add_func("/sequence/skipping-goes-down-the-chain", test_skipping_goes_down_the_chain);
     g_test_add_func("/sequence/a-stop-that-fails-keeps-only-its-own-start-back", test_a_stop_that_fails_keeps_only_its_own_start_back);
     g_test_add_func("/sequence/a-gate-may-open-by-itself", test_a_gate_may_open_by_itself);
     g_test_add_func("/sequence/answers-that-are-late-or-foreign-change-nothing", test_answers_that_are_late_or_foreign_change_nothing);

@@ -65,12 +65,18 @@ typedef struct Planning {
 /* No more than all the room there is. */
 static bool volume_suffices(const Room *room, guint vm, const uint8_t *allowed)
 {
-    int64_t memory = room_memory(room, vm), free = 0;
+    int64_t memory = 0, vcpus = 0;
+    bool unlimited = room->cluster->vms[vm].vcpus == 0;
 
-    for (guint h = 0; h < room->cluster->n_hosts; h++)
-        if (room->cluster->hosts[h].usable && !room->failed[h] && room->memory_free[h] > 0)
-            free += room->memory_free[h];
-    return free >= memory && memchr(allowed, 1, room->cluster->n_hosts) != NULL;
+    for (guint h = 0; h < room->cluster->n_hosts; h++) {
+        if (!room->cluster->hosts[h].usable || room->failed[h] || room->memory_holds[h] == 0)
+            continue;
+        memory += MAX(room->memory_free[h], 0);
+        unlimited |= room->vcpus_holds[h] == INT64_MAX;
+        vcpus += unlimited ? 0 : MAX(room->vcpus_free[h], 0);
+    }
+    return memory >= room_memory(room, vm) && (unlimited || vcpus >= (int64_t) room->cluster->vms[vm].vcpus) &&
+           memchr(allowed, 1, room->cluster->n_hosts) != NULL;
 }
 
 /* @vm to @host in the place of @other, which finds another one. */

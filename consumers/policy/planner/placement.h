@@ -83,7 +83,7 @@ typedef struct Cluster {
 
 #define CLUSTER_AGEING_US  (10 * US_PER_S)
 #define CLUSTER_SEARCH_MAX 400000
-#define CLUSTER_SETS_MAX   200000 /* of failing hosts that a reserve looks at */
+#define CLUSTER_RESERVE_SEARCHES 25 /* a reserve takes no more than so many times search_max, over all sets of failing hosts */
 
 /* The score of a host: 1000 × what would be free after (the scarcer of memory and vcpus, as a part of what it holds)
  *                    − 10 × penalty − CLUSTER_SOFT_COST for each soft rule broken + CLUSTER_PREFER_GAIN if preferred. */

@@ -8,7 +8,8 @@ typedef struct Check {
     Room *room;
     PlacementReserve *reserve;
     const guint *waiting;
-    guint n_waiting, tries, sets;
+    guint n_waiting, tries;
+    guint64 left;      /* tries for all sets */
     GArray *down;      /* of guint: VMs to be placed in this scenario */
     guint *first, *on; /* VMs by host: on[first[host]] up to on[first[host + 1]] */
     guint *failing;
@@ -91,13 +92,16 @@ static void note_failure(Check *check, guint n_failing)
 
 static bool survives(Check *check, guint n_failing)
 {
+    guint tries = (guint) MIN(check->tries, check->left);
     SearchResult result;
 
+    check->room->tries = tries;
     g_array_set_size(check->down, 0);
     g_array_append_vals(check->down, check->waiting, check->n_waiting);
     for (guint i = 0; i < n_failing; i++)
         fail_host(check, check->failing[i]);
-    result = room_search(check->room, (const guint *) (void *) check->down->data, check->down->len, check->tries, NULL);
+    result = room_search(check->room, (const guint *) (void *) check->down->data, check->down->len, tries, NULL);
+    check->left -= MIN(check->left, tries - check->room->tries + check->down->len + 1);
     if (result != SEARCH_FOUND) {
         check->reserve->proven = result == SEARCH_NONE;
         note_failure(check, n_failing);
@@ -130,12 +134,11 @@ static bool survives_all(Check *check, guint n_failing)
     for (guint i = 0; i < n_failing; i++)
         check->failing[i] = i;
     do {
-        if (check->sets == 0) {
+        if (check->left == 0) {
             check->reserve->proven = false;
-            check->reserve->text = g_strdup_printf("more than %d sets of failing hosts: not looked through", CLUSTER_SETS_MAX);
+            check->reserve->text = g_strdup_printf("too many sets of %u failing hosts to look through", n_failing);
             return false;
         }
-        check->sets--;
         if (!survives(check, n_failing))
             return false;
     } while (next_set(check->failing, n_failing, n_hosts));
@@ -192,7 +195,7 @@ static PlacementReserve *look_at(const Cluster *cluster, unsigned hosts, unsigne
     g_autoptr(GArray) down = g_array_new(FALSE, FALSE, sizeof(guint)), waiting = g_array_new(FALSE, FALSE, sizeof(guint));
     g_autofree guint *failing = g_new(guint, cluster->n_hosts + 1);
     Check check = { .room = room, .reserve = reserve_new(), .down = down, .failing = failing, .tries = room->tries,
-                    .sets = CLUSTER_SETS_MAX };
+                    .left = (guint64) room->tries * CLUSTER_RESERVE_SEARCHES };
     bool kept = true;
 
     list_by_host(&check);

@@ -1,7 +1,8 @@
 /* An exact search for places: depth first, the hardest VM first. Most calls end with the first descent. Where they do not, three things keep
  * a proof of "impossible" short, each without losing a solution:
  *
- *   - the room that is left, counting only hosts that can still take the smallest of what remains, must hold all that remains
+ *   - the room that is left, counting only hosts that can still take the smallest of what remains, must hold all that remains, and there
+ *     must be as many places of that size; at the beginning this is asked for the largest of every number, too
  *   - of VMs that are alike, the later one stands on the same or a later host
  *   - of hosts that are alike at this moment, only the first is tried
  *
@@ -9,6 +10,7 @@
  * hosts that are alike turns a solution with the second into one with the first that obeys the order, too. */
 #include "consumers/policy/planner/room.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define LOOKS_PER_TRY 8 /* a host looked at in passing costs so much less than one tried */
@@ -23,6 +25,7 @@ typedef struct Search {
     bool *like_last;           /* by place: alike with the one before */
     guint *previous;           /* by host: the nearest earlier one that always looks the same; CLUSTER_NONE */
     bool *wanted;              /* by host: allowed to any */
+    bool matters[CLUSTER_DOMAIN_N]; /* a rule of these VMs asks for it */
     int64_t *rest_memory, *rest_vcpus, *least_memory, *least_vcpus; /* of the places from i on */
 } Search;
 
@@ -121,12 +124,22 @@ static bool first_descent(Search *s)
 static bool hosts_look_the_same(const Search *s, guint a, guint b)
 {
     for (ClusterDomain domain = CLUSTER_HOST + 1; domain < CLUSTER_DOMAIN_N; domain++)
-        if (s->room->value[domain][a] != s->room->value[domain][b])
+        if (s->matters[domain] && s->room->value[domain][a] != s->room->value[domain][b])
             return false;
     for (guint i = 0; i < s->n; i++)
         if (s->allowed[i][a] != s->allowed[i][b])
             return false;
     return true;
+}
+
+static void note_domains(Search *s)
+{
+    const Room *room = s->room;
+
+    for (guint i = 0; i < s->n; i++)
+        for (guint k = room->rules_first[s->vms[i]]; k < room->rules_first[s->vms[i] + 1]; k++)
+            if (room->rules_of[k] != CLUSTER_NONE && room->rules[room->rules_of[k]].count != NULL)
+                s->matters[room->rules[room->rules_of[k]].rule->by] = true;
 }
 
 /* Hosts by what never changes in the search. Compared by a sum first: nearly all differ or agree in it. */
@@ -136,10 +149,11 @@ static void sort_hosts(Search *s)
 
     s->previous = g_new(guint, s->n_hosts + 1);
     s->wanted = g_new0(bool, s->n_hosts + 1);
+    note_domains(s);
     for (guint h = 0; h < s->n_hosts; h++) {
         sum[h] = G_GUINT64_CONSTANT(14695981039346656037);
         for (ClusterDomain domain = CLUSTER_HOST + 1; domain < CLUSTER_DOMAIN_N; domain++)
-            sum[h] = (sum[h] ^ s->room->value[domain][h]) * G_GUINT64_CONSTANT(1099511628211);
+            sum[h] = (sum[h] ^ (s->matters[domain] ? s->room->value[domain][h] : 0)) * G_GUINT64_CONSTANT(1099511628211);
         for (guint i = 0; i < s->n; i++) {
             s->wanted[h] |= s->allowed[i][h] != 0;
             sum[h] = (sum[h] ^ s->allowed[i][h]) * G_GUINT64_CONSTANT(1099511628211);
@@ -170,20 +184,54 @@ static void sum_up(Search *s)
     }
 }
 
+static bool counts(const Search *s, guint host)
+{
+    return s->wanted[host] && !s->room->failed[host] && s->room->memory_holds[host] > 0;
+}
+
+static int compare_memory(gconstpointer a, gconstpointer b)
+{
+    int64_t x = *(const int64_t *) a, y = *(const int64_t *) b;
+
+    return x > y ? -1 : x < y;
+}
+
+/* Of the @k largest each host takes no more than so many of the smallest of them, whatever k is. */
+static bool every_size_may_fit(const Search *s)
+{
+    g_autofree int64_t *memory = g_new(int64_t, s->n);
+
+    for (guint i = 0; i < s->n; i++)
+        memory[i] = room_memory(s->room, s->vms[i]);
+    qsort(memory, s->n, sizeof *memory, compare_memory);
+    for (guint k = 0; k < s->n && memory[k] > 0; k++) {
+        int64_t places = 0;
+
+        if (k + 1 < s->n && memory[k + 1] == memory[k])
+            continue;
+        for (guint h = 0; h < s->n_hosts && places <= k; h++)
+            if (counts(s, h) && s->room->memory_free[h] > 0)
+                places += s->room->memory_free[h] / memory[k];
+        if (places <= k)
+            return false;
+    }
+    return true;
+}
+
 static bool rest_may_fit(const Search *s, guint i)
 {
-    int64_t memory = 0, vcpus = 0;
-    bool unlimited = false;
+    int64_t memory = 0, vcpus = 0, places = 0;
+    bool unlimited = s->rest_vcpus[i] == 0;
 
     for (guint h = 0; h < s->n_hosts; h++) {
-        if (!s->wanted[h] || s->room->failed[h] || s->room->memory_holds[h] == 0 || s->room->memory_free[h] < s->least_memory[i] ||
-            s->room->vcpus_free[h] < s->least_vcpus[i])
+        if (!counts(s, h) || s->room->memory_free[h] < s->least_memory[i] || s->room->vcpus_free[h] < s->least_vcpus[i])
             continue;
         memory += s->room->memory_free[h];
+        places += s->least_memory[i] > 0 ? s->room->memory_free[h] / s->least_memory[i] : s->n;
         unlimited |= s->room->vcpus_holds[h] == INT64_MAX;
         vcpus += unlimited ? 0 : s->room->vcpus_free[h];
     }
-    return memory >= s->rest_memory[i] && (unlimited || vcpus >= s->rest_vcpus[i]);
+    return places >= s->n - i && memory >= s->rest_memory[i] && (unlimited || vcpus >= s->rest_vcpus[i]);
 }
 
 static bool hosts_are_alike(const Search *s, guint a, guint b)
@@ -266,7 +314,7 @@ SearchResult room_search(Room *room, const guint *vms, guint n_vms, guint tries,
         pay(&s, s.n * s.n_hosts / LOOKS_PER_TRY);
         sort_hosts(&s);
         sum_up(&s);
-        result = descend(&s, 0);
+        result = every_size_may_fit(&s) ? descend(&s, 0) : SEARCH_NONE;
     }
     if (result == SEARCH_FOUND && ret_hosts != NULL)
         hand_out(&s, vms, ret_hosts);
