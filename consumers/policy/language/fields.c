@@ -62,8 +62,9 @@ SECTION(approve_step, "an approve step",
         { "otherwise", FIELD_CHOICE, AT(Step, default_goes_on), .words = otherwise_words }, HAND("when"));
 
 SECTION(target, "a notify target", { "exec", FIELD_TEXT, AT(Target, command), .needed = true });
-SECTION(calendar, "a calendar", HAND("zone"), HAND("days"), HAND("from"), HAND("to"), HAND("dates"), HAND("any"), HAND("except"));
-SECTION(period, "a period", HAND("days"), HAND("from"), HAND("to"), HAND("dates"));
+#define RANGE_FIELDS HAND("weekdays"), HAND("months"), HAND("times"), HAND("dates")
+SECTION(calendar, "a calendar", HAND("zone"), RANGE_FIELDS, HAND("ranges"), HAND("except"));
+SECTION(period, "a range of a calendar", RANGE_FIELDS);
 
 SECTION(topology, "topology", HAND("hosts"));
 SECTION(host, "a host",
