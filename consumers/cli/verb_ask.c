@@ -154,6 +154,39 @@ static void print_counts(const char *what, json_t *counts)
     puts(any ? "" : "none");
 }
 
+/* What keeps the engine from acting or speaking. */
+static void print_quiets(const json_t *engine)
+{
+    g_autofree char *since = show_time(json_int_or(engine, "paused_since_us", 0));
+    size_t i;
+    json_t *item;
+
+    if (json_bool_or(engine, "paused", false))
+        printf("%-10sby %s%s%s, since %s\n", "paused", json_string_or(engine, "paused_by", "an operator"),
+               json_string_or(engine, "paused_why", NULL) == NULL ? "" : ": ", json_string_or(engine, "paused_why", ""),
+               since);
+    json_array_foreach(json_object_get(engine, "quiets"), i, item) {
+        int64_t until_us = json_int_or(item, "until_us", INT64_MAX);
+        g_autofree char *until = until_us == INT64_MAX ? g_strdup("without end") : show_time(until_us);
+
+        printf("%-10s%s%s%s%s%s, until %s; kept back %d actions, %d notices\n", json_string_or(item, "kind", ""), json_string_or(item, "name", ""),
+               json_string_or(item, "author", NULL) == NULL ? "" : " by ", json_string_or(item, "author", ""),
+               json_string_or(item, "comment", NULL) == NULL ? "" : ": ", json_string_or(item, "comment", ""), until,
+               (int) json_int_or(item, "actions_kept", 0), (int) json_int_or(item, "notices_kept", 0));
+    }
+    json_array_foreach(json_object_get(engine, "jobs"), i, item) {
+        g_autofree char *until = show_time(json_int_or(item, "until_us", 0));
+
+        printf("%-10s%s of %s, at most until %s\n", "job", json_string_or(item, "job", ""), json_string_or(item, "vm", ""), until);
+    }
+    json_array_foreach(json_object_get(engine, "quarantine"), i, item) {
+        g_autofree char *until = show_time(json_int_or(item, "until_us", 0));
+
+        if (json_int_or(item, "until_us", 0) != 0)
+            printf("%-10s%s, until %s\n", "quarantine", json_string_or(item, "host", ""), until);
+    }
+}
+
 static void print_status(const json_t *status)
 {
     const json_t *place = json_object_get(status, "site"), *engine = json_object_get(status, "engine");
@@ -171,6 +204,7 @@ static void print_status(const json_t *status)
            json_string_or(engine, "policy", "?"));
     printf("%-10s%d open; so far %d commands, %d healed, %d left to a human\n", "incidents", (int) json_int_or(engine, "incidents", 0),
            (int) json_int_or(engine, "commands", 0), (int) json_int_or(engine, "healed", 0), (int) json_int_or(engine, "needs_human", 0));
+    print_quiets(engine);
 }
 
 static bool status(Wire *wire, const AskOptions *options, char **rest, GError **error)

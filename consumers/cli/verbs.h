@@ -10,6 +10,7 @@
     X(why, "the story of an entity: what happened, what was done about it, and why") \
     X(why_not, "why nothing is done about an entity")                               \
     X(incidents, "failures and what became of them")                                \
+    X(operate, "asks the engine to pause, approve, maintain, silence, hold …")      \
     X(replay, "recorded history through the engine, also under another policy")      \
     X(journal, "the journal: verify, export, import")                               \
     X(agents, "who is here")                                                        \

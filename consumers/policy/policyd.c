@@ -146,6 +146,12 @@ void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery)
         g_source_set_priority(p->commit, G_PRIORITY_HIGH);
 }
 
+void policyd_commit(Policyd *p)
+{
+    if (p->commit != NULL)
+        on_commit(p);
+}
+
 static void keep_in(Policyd *p, guint seconds);
 
 static gboolean on_keep(gpointer user)

@@ -82,15 +82,70 @@ static void answer_incidents(Policyd *p, QmfCall *call)
     qmf_call_return(call, outputs);
 }
 
+/* The open incident that is meant: by its entity's path, or by a part of it that only one has. (transfer full) */
+static char *incident_meant(Policyd *p, const char *name)
+{
+    g_autoptr(json_t) incidents = engine_incidents(machine_engine(p->machine));
+    const char *found = NULL;
+    bool several = false;
+
+    for (size_t i = 0; i < json_array_size(incidents); i++) {
+        const char *entity = json_string_or(json_array_get(incidents, i), "entity", "");
+
+        if (strcmp(entity, name) == 0)
+            return g_strdup(name);
+        if (strstr(entity, name) != NULL) {
+            several = found != NULL;
+            found = entity;
+        }
+    }
+    return g_strdup(found == NULL || several ? name : found);
+}
+
+/* What the engine said to it: why it is refused, or what it has begun. */
+static const char *answer_of(const EngineOutputs *outputs, guint from, bool *ret_refused)
+{
+    const char *text = "taken";
+
+    *ret_refused = false;
+    for (guint i = from; i < outputs->len; i++) {
+        const EngineOutput *output = outputs->pdata[i];
+        const char *record = output->kind == OUTPUT_RECORD ? json_string_or(output->json, "record", "") : "";
+
+        *ret_refused = strcmp(record, "operator.refused") == 0;
+        if (*ret_refused || g_str_has_prefix(record, "quiet.") || strcmp(record, "approval") == 0)
+            text = json_string_or(output->json, "text", "");
+        if (*ret_refused)
+            break;
+    }
+    return text;
+}
+
 static void answer_operate(Policyd *p, QmfCall *call)
 {
-    const Value *arguments = qmf_call_arguments(call);
-    const char *verb = value_get_string(arguments, "verb"), *entity = value_get_string(arguments, "entity");
-    Value *outputs = value_map();
+    static const char *const of_incident[] = { "retry", "close", "approve", "deny", NULL };
+    const Value *given = qmf_call_arguments(call), *map = value_get(given, "arguments");
+    const char *verb = value_get_string(given, "verb"), *entity = value_get_string(given, "entity");
+    g_autoptr(json_t) arguments = map == NULL || value_type(map) != VALUE_MAP ? NULL : value_to_json(map);
+    g_autofree char *target = entity == NULL || *entity == '\0' ? NULL
+                              : verb != NULL && g_strv_contains(of_incident, verb) ? incident_meant(p, entity)
+                                                                                   : g_strdup(entity);
+    guint from = p->outputs->len;
+    bool refused;
 
-    policyd_feed(p, &(EngineInput){ .kind = INPUT_OPERATOR, .verb = verb, .target = entity, .who = value_get_string(arguments, "who") }, NULL);
-    value_set(outputs, "text", value_string("taken"));
-    qmf_call_return(call, outputs);
+    policyd_feed(p, &(EngineInput){ .kind = INPUT_OPERATOR, .verb = verb, .target = target, .who = value_get_string(given, "who"),
+                                    .arguments = arguments },
+                 NULL);
+    g_autofree char *text = g_strdup(answer_of(p->outputs, from, &refused));
+    policyd_commit(p);
+    if (refused) {
+        qmf_call_raise(call, text, NULL);
+    } else {
+        Value *outputs = value_map();
+
+        value_set(outputs, "text", value_string(text));
+        qmf_call_return(call, outputs);
+    }
 }
 
 /* @text (transfer full). */

@@ -31,6 +31,8 @@ struct Policyd {
 
 /* policyd.c. @delivery is accepted after the commit; NULL: none. The commit follows soon, by itself. */
 void policyd_feed(Policyd *p, const EngineInput *input, AmqpDelivery *delivery);
+/* What is written is committed now: before somebody is told that it is taken. */
+void policyd_commit(Policyd *p);
 int64_t policyd_wall_us(const Policyd *p);
 
 /* policyd_policy.c. The file at @path, its warnings told; NULL: the default policy. */

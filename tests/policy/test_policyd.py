@@ -74,6 +74,26 @@ class Policyd(unittest.TestCase):
             site.world.publish(NGINX, 'running', 'admin')
             wait_for('its end', lambda: site.ask('incidents') == [])
 
+    def test_operators_are_heard_and_outlive_a_crash(self):
+        with EngineSite(answer=lambda command: ('failed', 'failed', {})) as site:
+            site.start()
+            self.assertEqual(site.ask('operate', 'pause', '--comment', 'storage is moved', '--who', 'anna'), {'text': 'taken'})
+            taken = site.ask('operate', 'silence', 'vm/' + VM, '--until', '2h', '--who', 'anna', '--comment', 'known')
+            self.assertEqual(taken['text'], 'silence begins: vm/%s by anna: known' % VM)
+            self.assertIsNone(site.ask('operate', 'hold', 'vm/x', '--until', 'never'))
+            self.assertIsNone(site.ask('operate', 'release', 'vm/x'))
+            site.kill()
+            site.start()
+            site.world.publish(NGINX, 'failed')
+            waits = wait_for('the incident', lambda: site.ask('incidents'))
+            self.assertEqual(waits[0]['waits_for'], 'an operator to resume the engine: paused by anna: storage is moved')
+            self.assertEqual(site.world.runs, [])
+            self.assertIsNone(site.ask('operate', 'approve', 'nginx'))
+            site.ask('operate', 'resume')
+            wait_for('the commands', lambda: site.ask('incidents')[0]['state'] == 'needs-human', 30)
+            site.ask('operate', 'close', 'nginx')
+            self.assertEqual(site.ask('incidents'), [])
+
     def test_what_an_admin_stops_is_left_alone(self):
         with EngineSite() as site:
             site.start()

@@ -84,6 +84,7 @@ void incident_move(Incident *incident, IncidentState to)
     g_assert(incident_can_move(incident->state, to));
     incident->state = to;
     incident->wait = incident->gave_up = WAIT_NONE;
+    g_clear_pointer(&incident->wait_text, g_free);
     json_decref(incident->muted);
     incident->muted = NULL;
     g_assert(to != INCIDENT_ACTING || incident->flights->len > 0);
@@ -146,6 +147,7 @@ void incident_free(Incident *incident)
     g_free(incident->rule);
     g_free(incident->boot_id);
     g_free(incident->moved_from);
+    g_free(incident->wait_text);
     json_decref(incident->muted);
     g_ptr_array_unref(incident->flights);
     g_free(incident);
@@ -180,6 +182,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
         json_object_set_new(json, "boot_id", json_string(i->boot_id));
     if (i->speaks_for != 0)
         json_object_set_new(json, "speaks_for", json_integer(i->speaks_for));
+    if (i->wait_text != NULL)
+        json_object_set_new(json, "wait_text", json_string(i->wait_text));
     if (i->gave_up != WAIT_NONE)
         json_object_set_new(json, "gave_up", json_integer(i->gave_up));
     if (i->asked_us != 0)
@@ -249,6 +253,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->wait_since_us = json_int_or(json, "wait_since_us", 0);
     i->healed_since_us = json_int_or(json, "healed_since_us", 0);
     i->speaks_for = (unsigned) json_int_or(json, "speaks_for", 0);
+    i->wait_text = g_strdup(json_string_or(json, "wait_text", NULL));
     i->gave_up = (IncidentWait) CLAMP(json_int_or(json, "gave_up", 0), 0, WAIT_N - 1);
     i->asked_us = json_int_or(json, "asked_us", 0);
     i->muted = json_incref(json_object_get(json, "muted"));

@@ -45,6 +45,7 @@ typedef struct Incident {
     GList *link;               /* in the engine's list of incidents */
     IncidentState state;
     IncidentWait wait;
+    char *wait_text;           /* who or what keeps it waiting; NULL: its wait says all */
     unsigned step;             /* of the ladder, from 0 */
     unsigned step_attempts;    /* made in this step by this incident */
     unsigned attempts;         /* made in all */

@@ -157,7 +157,10 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
     else if (incident->wait_since_us == 0)
         incident->wait_since_us = s->engine->now_us;
     incident_set_due(s->engine, incident, answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : answer->until_us);
-    if (incident->wait == answer->wait)
+    bool same = incident->wait == answer->wait;
+    g_free(incident->wait_text);
+    incident->wait_text = g_strdup(text);
+    if (same)
         return;
     incident->wait = answer->wait;
     if (answer->quiet != NULL)

@@ -125,11 +125,6 @@ static void do_confirm_off(Stage *s, const EngineInput *input)
     s->wake = UINT32_MAX;
 }
 
-static void do_rollback(Stage *s, const EngineInput *input)
-{
-    refuse(s, input, "it is the program around the engine that keeps older policies");
-}
-
 static const struct {
     const char *verb;
     void (*run)(Stage *s, const EngineInput *input);
@@ -137,7 +132,7 @@ static const struct {
     { "pause", do_pause },     { "resume", do_resume },   { "retry", do_retry },     { "close", do_close },
     { "approve", do_answer },  { "deny", do_answer },     { "maintain", do_quiet },  { "silence", do_quiet },
     { "hold", do_quiet },      { "release", do_release }, { "confirm-off", do_confirm_off },
-    { "unquarantine", do_unquarantine },                  { "rollback", do_rollback },
+    { "unquarantine", do_unquarantine },
 };
 
 void step_operator(Stage *s, const EngineInput *input)

@@ -237,7 +237,8 @@ json_t *engine_incidents(const Engine *engine)
         if (incident->target != NULL)
             json_object_set_new(json, "target", json_string(incident->target->path));
         if (incident->wait != WAIT_NONE)
-            json_object_set_new(json, "waits_for", json_string(incident_wait_text(incident->wait)));
+            json_object_set_new(json, "waits_for", json_sprintf("%s%s%s", incident_wait_text(incident->wait), incident->wait_text == NULL ? "" : ": ",
+                                                                incident->wait_text == NULL ? "" : incident->wait_text));
         json_array_append_new(all, json);
     }
     return all;
