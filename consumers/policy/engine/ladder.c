@@ -79,7 +79,7 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->link = engine->incidents.tail;
     put_record(s, "incident.open", incident, NULL,
                json_pack("{s:s, s:s, s:s*, s:o, s:o}", "event", incident->event_id, "rule", rule->name, "where",
-                         rule->where == NULL ? NULL : condition_text(rule->where), "values", values, "not_asked",
+                         rule->where == NULL ? NULL : expression_text(rule->where), "values", values, "not_asked",
                          rules_after(engine->policy, rule, event_fields(event)->kind)),
                "%s is %s: rule %s applies", entity->path, entity->state, rule->name);
     if (entity->host != NULL || (entity->vm != NULL && entity->vm->host != NULL && strcmp(entity->state, "lost") != 0))

@@ -60,7 +60,7 @@ Policy *policy_default(void)
         Rule *rule = rule_new(default_rules[i].name, default_rules[i].on);
         Step *last = step_new(ACTION_NOTIFY);
 
-        rule->where = default_rules[i].where == NULL ? NULL : condition_parse(default_rules[i].where, NULL, NULL);
+        rule->where = default_rules[i].where == NULL ? NULL : expression_parse(default_rules[i].where, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL);
         for (size_t k = 0; k < G_N_ELEMENTS(default_rules[i].steps) && default_rules[i].steps[k].action != NULL; k++) {
             Step *step = step_new(default_rules[i].steps[k].action);
 

@@ -3,12 +3,11 @@
 #ifndef MEND_POLICY_POLICY_H
 #define MEND_POLICY_POLICY_H
 
-#include "consumers/policy/language/condition.h"
+#include "consumers/policy/language/expression.h"
 
 #define ACTION_NOTIFY  "notify"
 #define ACTION_APPROVE "approve" /* asks people, and goes on when one agrees */
 
-typedef struct Expression Expression; /* language/expression.h */
 typedef struct Schedule Schedule;     /* engine/schedule.h */
 
 typedef struct Step {
@@ -27,7 +26,7 @@ typedef struct Step {
 
 typedef struct Pattern {
     char *on;                /* "service.failed", "agent.*" */
-    Condition *where;        /* NULL: always */
+    Expression *where;        /* NULL: always */
 } Pattern;
 
 /* When a rule fires: at once, at the COUNT-th match within @window_us, when after a match none of others[0] came within it, or when
@@ -37,7 +36,7 @@ typedef enum { TEMPORAL_ONCE, TEMPORAL_COUNT, TEMPORAL_ABSENT, TEMPORAL_SEQUENCE
 typedef struct Rule {
     char *name;
     char *on;
-    Condition *where;        /* NULL: always */
+    Expression *where;        /* NULL: always */
     TemporalKind temporal;
     unsigned count;
     int64_t window_us;
@@ -164,7 +163,7 @@ typedef struct Placement {
  * within its limits, set by @action with {@argument: value}. */
 typedef struct ControlRule {
     char *name, *kind;
-    Condition *where;
+    Expression *where;
     int64_t every_us;
     Expression *input, *target; /* numbers; @target sees "input" as window.average, window.last */
     unsigned samples;        /* average over so many */

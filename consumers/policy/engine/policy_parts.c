@@ -43,6 +43,7 @@ void step_free(Step *step)
     g_free(step->action);
     g_free(step->to);
     g_free(step->healed_state);
+    expression_free(step->when);
     g_free(step);
 }
 
@@ -55,7 +56,7 @@ Rule *rule_new(const char *name, const char *on)
     rule->priority = 50;
     rule->ladder = g_ptr_array_new_with_free_func((GDestroyNotify) step_free);
     rule->others = g_ptr_array_new_with_free_func((GDestroyNotify) pattern_free);
-    rule->group_by = g_ptr_array_new();
+    rule->group_by = g_ptr_array_new_with_free_func((GDestroyNotify) expression_free);
     return rule;
 }
 
@@ -65,7 +66,7 @@ void rule_free(Rule *rule)
         return;
     g_free(rule->name);
     g_free(rule->on);
-    condition_free(rule->where);
+    expression_free(rule->where);
     g_ptr_array_unref(rule->ladder);
     g_ptr_array_unref(rule->others);
     g_ptr_array_unref(rule->group_by);
@@ -156,7 +157,7 @@ void pattern_free(Pattern *pattern)
     if (pattern == NULL)
         return;
     g_free(pattern->on);
-    condition_free(pattern->where);
+    expression_free(pattern->where);
     g_free(pattern);
 }
 
@@ -264,7 +265,9 @@ void control_rule_free(ControlRule *control)
         return;
     g_free(control->name);
     g_free(control->kind);
-    condition_free(control->where);
+    expression_free(control->where);
+    expression_free(control->input);
+    expression_free(control->target);
     g_free(control->action);
     g_free(control->argument);
     g_free(control);

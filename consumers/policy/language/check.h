@@ -11,7 +11,7 @@ typedef struct Known { /* of an event, when a condition is asked about it; NULL:
     const char *kind, *reason, *intent;
 } Known;
 /* False: whatever else the event says, @where does not hold. NULL always may. */
-bool may_hold(const Condition *where, const Known *known);
+bool may_hold(const Expression *where, const Known *known);
 /* An event of @kind wakes a rule or pattern that is @on ("vm.*"). */
 bool pattern_listens(const char *on, const char *kind);
 
@@ -19,7 +19,7 @@ extern const char *const event_kinds_known[]; /* NULL at the end */
 
 typedef enum { WHERE_SAME, WHERE_FIRST_IS_NARROWER, WHERE_SECOND_IS_NARROWER, WHERE_OVERLAP, WHERE_DISJOINT } WhereRelation;
 /* By the parts && joins: DISJOINT and NARROWER are certain, OVERLAP says that nothing speaks against it. */
-WhereRelation where_compare(const Condition *first, const Condition *second);
+WhereRelation where_compare(const Expression *first, const Expression *second);
 
 /* "service.restart" of @step, where it is written. */
 const YamlNode *step_place(const Loader *l, const Step *step);

@@ -9,39 +9,27 @@
 const char *const event_kinds_known[] = { EVENT_KINDS(X) NULL };
 #undef X
 
-typedef struct Asking {
-    const Known *known;
-    json_t *held;
-} Asking;
-
-static const json_t *lookup_known(const char *object, const char *field, void *user)
+/* What is not known is an error for has() too: so what is false then is false whatever the event says. */
+static bool look_up_known(const CelName *name, CelArena *arena, void *user, CelValue *ret_value)
 {
-    Asking *asking = user;
-    const Known *known = asking->known;
+    const Known *known = user;
     const char *text = NULL;
 
-    if (strcmp(object, "event") != 0)
-        return NULL;
-    if (strcmp(field, "kind") == 0)
+    if (name->tag == NAME_EVENT_KIND)
         text = known->kind;
-    else if (strcmp(field, "state") == 0 && known->kind != NULL)
+    else if (name->tag == NAME_EVENT_STATE && known->kind != NULL)
         text = strchr(known->kind, '.') + 1;
-    else if (strcmp(field, "reason") == 0)
+    else if (strcmp(name->label, "event.reason") == 0)
         text = known->reason;
-    else if (strcmp(field, "intent") == 0)
+    else if (strcmp(name->label, "event.intent") == 0)
         text = known->intent;
-    if (text == NULL)
-        return NULL;
-    json_array_append_new(asking->held, json_string(text));
-    return json_array_get(asking->held, json_array_size(asking->held) - 1);
+    *ret_value = text == NULL ? cel_error_at("not known", 0) : cel_string(text);
+    return true;
 }
 
-bool may_hold(const Condition *where, const Known *known)
+bool may_hold(const Expression *where, const Known *known)
 {
-    g_autoptr(json_t) held = json_array();
-    Asking asking = { .known = known, .held = held };
-
-    return where == NULL || condition_eval(where, lookup_known, &asking, NULL, NULL) != CONDITION_FALSE;
+    return where == NULL || expression_holds(where, look_up_known, (void *) known, NULL, NULL) != EXPRESSION_FALSE;
 }
 
 bool pattern_listens(const char *on, const char *kind)
@@ -69,10 +57,10 @@ static void append_part(GPtrArray *parts, const char *from, size_t length)
 }
 
 /* What && joins at the top; one part when || stands there. "" is no part. */
-static GPtrArray *parts_of(const Condition *where)
+static GPtrArray *parts_of(const Expression *where)
 {
     GPtrArray *parts = g_ptr_array_new_with_free_func(g_free);
-    const char *text = where == NULL ? "" : condition_text(where);
+    const char *text = where == NULL ? "" : expression_text(where);
     size_t begin = 0, length = strlen(text);
     int depth = 0;
     char quote = 0;
@@ -128,7 +116,7 @@ static bool parts_exclude(const char *a, const char *b)
     return unequal == equal && strncmp(a, b, equal) == 0 && strcmp(a + equal + 2, b + equal + 2) == 0;
 }
 
-WhereRelation where_compare(const Condition *first, const Condition *second)
+WhereRelation where_compare(const Expression *first, const Expression *second)
 {
     g_autoptr(GPtrArray) a = parts_of(first), b = parts_of(second);
     bool a_has_b = holds_all(a, b), b_has_a = holds_all(b, a);

@@ -25,6 +25,7 @@ typedef enum {
     X(ENTITY_NAME, "entity.name", string)         X(ENTITY_APP, "entity.app", string)     X(ENTITY_VM, "entity.vm", string)     \
     X(ENTITY_HOSTNAME, "entity.hostname", string) X(ENTITY_HOST, "entity.host", string)   X(ENTITY_RACK, "entity.rack", string) \
     X(ENTITY_GROUP, "entity.group", list_of_string) X(ENTITY_HA, "entity.ha", bool)       X(ENTITY_PRIORITY, "entity.priority", int) \
+    X(ENTITY_ON_IO_ERROR, "entity.on_io_error", string)                                                                        \
     X(EVENT_KIND, "event.kind", string)           X(EVENT_STATE, "event.state", string)   X(EVENT_SEVERITY, "event.severity", int) \
     X(EVENT_SOURCE, "event.source", string)       X(EVENT_BOOTID, "event.bootid", string)                                       \
     X(WINDOW_COUNT, "window.count", int)          X(WINDOW_AVERAGE, "window.average", double) X(WINDOW_LAST, "window.last", double)
@@ -34,6 +35,9 @@ typedef enum {
 #undef X
     NAME_EVENT_DATA, NAME_VM_DATA, NAME_HOST_DATA, NAME_N
 } NameTag;
+
+/* Numbers that vm.sample and host.sample carry: event.NAME of such an event, vm.NAME and host.NAME of the newest one. A new one is a word here. */
+extern const char *const expression_samples[]; /* NULL at the end */
 
 /* Borrowed, made once. */
 CelEnv *expression_env(ExpressionScope scope);

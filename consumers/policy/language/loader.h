@@ -44,9 +44,8 @@ const char *read_text(Loader *l, const YamlNode *node, const char *key);
 void read_each(Loader *l, const YamlNode *node, const char *what, void (*read)(Loader *, const YamlNode *));
 /* A list of texts into @ret. */
 void read_texts(Loader *l, const YamlNode *node, const char *key, GPtrArray *ret);
-bool read_condition(Loader *l, const YamlNode *node, const char *key, Condition **ret);
-/* What can be computed of an event and its entity: group_by, when. */
-bool read_expression(Loader *l, const YamlNode *node, const char *key, Expression **ret);
+/* where, when: BOOL; group_by: TEXT; input, target: NUMBER. @scope: what it may name. */
+bool read_expression(Loader *l, const YamlNode *node, const char *key, ExpressionWant want, ExpressionScope scope, Expression **ret);
 /* The calendar called @name. */
 void read_schedule(Loader *l, const YamlNode *node, const char *name, Schedule **ret);
 /* The word "off" (or @off) turns a section off. */

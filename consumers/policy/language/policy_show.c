@@ -118,10 +118,10 @@ static json_t *section_to_json(const Section *section, const void *thing)
 
 /* --- rules --- */
 
-static void set_condition(json_t *json, const char *key, const Condition *where)
+static void set_expression(json_t *json, const char *key, const Expression *expression)
 {
-    if (where != NULL)
-        json_object_set_new(json, key, json_string(condition_text(where)));
+    if (expression != NULL)
+        json_object_set_new(json, key, json_string(expression_text(expression)));
 }
 
 static json_t *step_to_json(const Step *step)
@@ -132,6 +132,7 @@ static json_t *step_to_json(const Step *step)
     json_t *json = json_pack("{s:s}", "do", step->action);
     g_autoptr(json_t) values = section_to_json(section, step);
 
+    set_expression(json, "when", step->when);
     json_object_update(json, values);
     return json;
 }
@@ -140,7 +141,7 @@ static json_t *pattern_to_json(const Pattern *pattern)
 {
     json_t *json = section_to_json(&section_pattern, pattern);
 
-    set_condition(json, "where", pattern->where);
+    set_expression(json, "where", pattern->where);
     return json;
 }
 
@@ -170,12 +171,15 @@ static void set_calendar(json_t *json, const char *key, const Policy *policy, co
 
 static json_t *rule_to_json(const Policy *policy, const Rule *rule)
 {
-    json_t *json = json_pack("{s:s, s:s}", "name", rule->name, "on", rule->on), *ladder = json_array();
+    json_t *json = json_pack("{s:s, s:s}", "name", rule->name, "on", rule->on), *ladder = json_array(), *keys = json_array();
     g_autoptr(json_t) values = section_to_json(&section_rule, rule);
 
-    set_condition(json, "where", rule->where);
+    set_expression(json, "where", rule->where);
     json_object_update(json, values);
     set_temporal(json, rule);
+    for (guint i = 0; i < rule->group_by->len; i++)
+        json_array_append_new(keys, json_string(expression_text(rule->group_by->pdata[i])));
+    set_list(json, "group_by", keys);
     set_calendar(json, "during", policy, rule->during);
     set_calendar(json, "not_during", policy, rule->not_during);
     for (guint i = 0; i < rule->ladder->len; i++)
@@ -263,7 +267,9 @@ static json_t *control_to_json(const ControlRule *control)
 {
     json_t *json = section_to_json(&section_control, control);
 
-    set_condition(json, "where", control->where);
+    set_expression(json, "where", control->where);
+    set_expression(json, "input", control->input);
+    set_expression(json, "target", control->target);
     if (control->step_percent > 0)
         json_object_set_new(json, "step", percent_json(control->step_percent));
     else if (control->step > 0)

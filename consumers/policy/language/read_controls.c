@@ -37,11 +37,11 @@ static void read_control(Loader *l, const YamlNode *node)
         if (strcmp(((ControlRule *) l->policy->controls->pdata[i])->name, control->name) == 0)
             complain(l, yaml_get(node, "name"), "a control named \"%s\" stands above already", control->name);
     if (where != NULL)
-        read_condition(l, where, "where", &control->where);
+        read_expression(l, where, "where", EXPRESSION_BOOL, EXPRESSION_CONTROL, &control->where);
     if (yaml_get(node, "input") != NULL)
-        read_expression(l, yaml_get(node, "input"), "input", &control->input);
+        read_expression(l, yaml_get(node, "input"), "input", EXPRESSION_NUMBER, EXPRESSION_CONTROL, &control->input);
     if (yaml_get(node, "target") != NULL)
-        read_expression(l, yaml_get(node, "target"), "target", &control->target);
+        read_expression(l, yaml_get(node, "target"), "target", EXPRESSION_NUMBER, EXPRESSION_TARGET, &control->target);
     if (step != NULL)
         read_change(l, step, control);
     check_numbers(l, node, control);

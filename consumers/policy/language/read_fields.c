@@ -349,18 +349,13 @@ bool node_is_word(const YamlNode *node, const char *word)
     return node != NULL && node->kind == YAML_SCALAR && !node->quoted && strcmp(node->text, word) == 0;
 }
 
-bool read_condition(Loader *l, const YamlNode *node, const char *key, Condition **ret)
+bool read_expression(Loader *l, const YamlNode *node, const char *key, ExpressionWant want, ExpressionScope scope, Expression **ret)
 {
     g_autoptr(GError) local = NULL;
     size_t offset = 0;
 
     if (node->kind != YAML_SCALAR)
-        return complain(l, node, "%s: a condition is wanted, as in event.intent == \"none\"", key);
-    *ret = condition_parse(node->text, &offset, &local);
+        return complain(l, node, want == EXPRESSION_BOOL ? "%s: a condition is wanted, as in event.intent == \"none\"" : "%s: an expression is wanted", key);
+    *ret = expression_parse(node->text, want, expression_env(scope), &offset, &local);
     return *ret != NULL || complain_inside(l, node, offset, "%s: %s", key, local->message);
-}
-
-bool read_expression(Loader *l, const YamlNode *node, const char *key, Expression **ret)
-{
-    return complain(l, node, "%s: expressions are read by a later version", key);
 }

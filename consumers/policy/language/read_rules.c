@@ -53,7 +53,7 @@ static void read_step(Loader *l, const YamlNode *node, GPtrArray *ladder)
     if (step->to != NULL && policy_target(l->policy, step->to) == NULL)
         complain_target(l, yaml_get(node, "to"), step->to);
     if (when != NULL)
-        read_expression(l, when, "when", &step->when);
+        read_expression(l, when, "when", EXPRESSION_BOOL, EXPRESSION_RULE, &step->when);
 }
 
 static void read_ladder(Loader *l, const YamlNode *node, GPtrArray *ladder)
@@ -88,7 +88,7 @@ static void read_pattern(Loader *l, const YamlNode *node, Rule *rule)
 
     g_ptr_array_add(rule->others, pattern);
     if (read_fields(l, node, &section_pattern, pattern) && where != NULL)
-        read_condition(l, where, "where", &pattern->where);
+        read_expression(l, where, "where", EXPRESSION_BOOL, EXPRESSION_RULE, &pattern->where);
 }
 
 static void read_sequence(Loader *l, const YamlNode *node, Rule *rule)
@@ -133,7 +133,7 @@ static void read_group_by(Loader *l, const YamlNode *node, Rule *rule)
     for (size_t i = 0; i < yaml_size(node); i++) {
         Expression *key = NULL;
 
-        if (read_expression(l, yaml_at(node, i), "group_by", &key))
+        if (read_expression(l, yaml_at(node, i), "group_by", EXPRESSION_TEXT, EXPRESSION_RULE, &key))
             g_ptr_array_add(rule->group_by, key);
     }
 }
@@ -159,7 +159,7 @@ static void read_rule(Loader *l, const YamlNode *node)
     if (rule->name != NULL && policy_rule(l->policy, rule->name) != NULL)
         complain(l, yaml_get(node, "name"), "a rule named \"%s\" stands above already", rule->name);
     if (where != NULL)
-        read_condition(l, where, "where", &rule->where);
+        read_expression(l, where, "where", EXPRESSION_BOOL, EXPRESSION_RULE, &rule->where);
     read_temporal(l, node, rule);
     if (group_by != NULL)
         read_group_by(l, group_by, rule);

@@ -6,7 +6,8 @@
  *
  * Unchecked (no types declared, as `mend policy eval`): unknown names and functions and wrong types are errors when they are reached, and ||, &&,
  * all and exists take them like any other. Checked: they are errors of cel_compile(), with the place and the nearest right word.
- * A checked program has no other inputs than its names: time zones are written in the expression and read at compilation. */
+ * A checked program has no other inputs than its names: time zones are written in the expression and read at compilation; patterns of
+ * matches() are written there too, so that their cost is known. */
 #ifndef MEND_CEL_H
 #define MEND_CEL_H
 
@@ -32,6 +33,7 @@ typedef struct CelName {
     const char *field;        /* "intent"; all of a name without a dot */
     const CelType *type;      /* a value of another kind is an error; int is taken for double */
     int tag;                  /* whoever declared it knows what it means */
+    size_t bytes, items;      /* what is taken for its size when the cost is worked out; 0: the limits' */
 } CelName;
 
 typedef struct CelEnv CelEnv;
@@ -41,6 +43,8 @@ void cel_env_unref(CelEnv *env);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CelEnv, cel_env_unref)
 /* @label: an identifier, or several with dots ("a.b.c"); the longest that fits is taken. @type: lives as long as the environment. */
 void cel_env_add(CelEnv *env, const char *label, const CelType *type, int tag);
+/* How long its texts, how many its items are at most (0: as the limits say), for the cost. */
+void cel_env_size(CelEnv *env, const char *label, size_t bytes, size_t items);
 /* Every field of @object that is not declared has this type and tag. */
 void cel_env_add_open(CelEnv *env, const char *object, const CelType *type, int tag);
 
@@ -57,9 +61,9 @@ typedef enum {
 
 typedef struct CelLimits {
     size_t text_bytes;        /* of the expression */
-    uint64_t cost;            /* checked: refused above; unchecked: evaluation ends there. One unit is about one operation on short values */
+    uint64_t cost;            /* checked: refused above; evaluation ends there. One unit is about one operation on short values */
     size_t memory_bytes;      /* evaluation ends there */
-    size_t string_bytes;      /* what a value from outside may have, for the worst cost; larger ones are errors in a checked program */
+    size_t string_bytes;      /* taken for the length of a text from outside when the cost is worked out; longer ones cost more, up to @cost */
     size_t items;             /* the same for lists and maps */
 } CelLimits;
 extern const CelLimits cel_limits_policy; /* conditions of rules: checked against on every event */
@@ -80,7 +84,7 @@ const CelName *const *cel_program_names(const CelProgram *program, size_t *ret_n
 /* ---- evaluation ---- */
 
 /* Answers a name; asked at most once for each in one evaluation. What it gives is borrowed until the evaluation's arena ends, and may be made
- * there. False: absent (an error, unless has() asks). */
+ * there. False: absent (an error, unless has() asks). An ERROR (cel_error_at): not known, has() is one too. */
 typedef bool (*CelLookup)(const CelName *name, CelArena *arena, void *user, CelValue *ret_value);
 /* A name that was looked at. */
 typedef void (*CelSeen)(const CelName *name, const CelValue *value /* NULL: absent */, void *user);
@@ -94,5 +98,8 @@ typedef struct CelInput {
 
 /* The value, in @arena, or an ERROR with text and place. Never fails otherwise, never takes more than the program's limits. */
 CelValue cel_eval(const CelProgram *program, const CelInput *input, CelArena *arena);
+
+/* As string() writes it; NULL: it cannot (lists, maps, null, types, bytes that are no UTF-8). Caller frees. */
+char *cel_text_of(CelValue value);
 
 #endif

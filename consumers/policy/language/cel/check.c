@@ -107,6 +107,26 @@ static bool no_overload(Compile *c, const Node *node, const char *hint)
     return false;
 }
 
+/* As a reader of the policy would say it. */
+static char *type_words(const CelType *type)
+{
+    static const char *const words[CEL_KIND_N] = {
+        [CEL_NULL] = "null",    [CEL_BOOL] = "true or false", [CEL_INT] = "a number",  [CEL_UINT] = "a number",
+        [CEL_DOUBLE] = "a number", [CEL_STRING] = "text",     [CEL_BYTES] = "bytes",   [CEL_TIMESTAMP] = "a time",
+        [CEL_DURATION] = "a duration", [CEL_TYPE] = "a type",
+    };
+
+    return type->shape == CEL_TYPE_SCALAR ? g_strdup(words[type->kind]) : cel_type_text(type);
+}
+
+static bool not_comparable(Compile *c, const Node *node, const char *hint)
+{
+    g_autofree char *a = type_words(node->args[0]->type), *b = type_words(node->args[1]->type);
+
+    cel_compile_fail(c, node->place, CEL_PARSE_ERROR_TYPE, "%s cannot be %s %s%s", a, node->op == NODE_IN ? "in" : "compared with", b, hint);
+    return false;
+}
+
 static bool set(Node *node, const CelType *type)
 {
     node->type = type;
@@ -233,7 +253,7 @@ static bool check_logic(Compile *c, Node *node)
 {
     for (uint32_t i = 0; i < node->n; i++)
         if (!is_kind(node->args[i]->type, CEL_BOOL)) {
-            g_autofree char *text = cel_type_text(node->args[i]->type);
+            g_autofree char *text = type_words(node->args[i]->type);
 
             cel_compile_fail(c, node->args[i]->offset, CEL_PARSE_ERROR_TYPE, "%s wants true or false, this is %s", cel_node_word(node->op, 0), text);
             return false;
@@ -246,7 +266,7 @@ static bool check_equal(Compile *c, Node *node)
     const CelType *a = node->args[0]->type, *b = node->args[1]->type;
 
     if (!comparable(a, b))
-        return no_overload(c, node, is_kind(a, CEL_NULL) || is_kind(b, CEL_NULL) ? ": an absent field is not null, has(a.b) asks for it" : "");
+        return not_comparable(c, node, is_kind(a, CEL_NULL) || is_kind(b, CEL_NULL) ? ": has(a.b) asks whether a field is there" : "");
     return set(node, &cel_bool_type);
 }
 
@@ -256,7 +276,7 @@ static bool check_order(Compile *c, Node *node)
     bool ordered = is_dyn(known) || is_number(known) || known->kind == CEL_BOOL || known->kind == CEL_STRING || known->kind == CEL_BYTES ||
                    known->kind == CEL_TIMESTAMP || known->kind == CEL_DURATION;
 
-    return ordered && comparable(a, b) ? set(node, &cel_bool_type) : no_overload(c, node, "");
+    return ordered && comparable(a, b) ? set(node, &cel_bool_type) : not_comparable(c, node, ordered ? "" : ": it has no order");
 }
 
 static bool check_in(Compile *c, Node *node)
@@ -264,9 +284,9 @@ static bool check_in(Compile *c, Node *node)
     const CelType *item = node->args[0]->type, *in = node->args[1]->type;
 
     if (!is_dyn(in) && in->shape == CEL_TYPE_SCALAR)
-        return no_overload(c, node, in->kind == CEL_STRING ? ": use contains()" : ": a list or a map is wanted on the right");
+        return not_comparable(c, node, in->kind == CEL_STRING ? ": text.contains(part) looks inside a text" : ": a list or a map is wanted there");
     const CelType *each = is_dyn(in) ? in : in->shape == CEL_TYPE_LIST ? in->item : in->key;
-    return comparable(item, each) ? set(node, &cel_bool_type) : no_overload(c, node, "");
+    return comparable(item, each) ? set(node, &cel_bool_type) : not_comparable(c, node, "");
 }
 
 static bool check_add(Compile *c, Node *node)
@@ -395,7 +415,12 @@ static bool check_text_call(Compile *c, Node *node)
 
     if (!is_kind(node->args[0]->type, CEL_STRING) || !is_kind(pattern->type, CEL_STRING))
         return no_overload(c, node, "");
-    if (node->function == FUNCTION_MATCHES && pattern->op == NODE_CONST && pattern->value.kind == CEL_STRING) {
+    bool constant = pattern->op == NODE_CONST && pattern->value.kind == CEL_STRING;
+    if (node->function == FUNCTION_MATCHES && !constant && cel_env_checked(c->program->env)) {
+        cel_compile_fail(c, pattern->offset, CEL_PARSE_ERROR_TYPE, "a pattern is written out here, so that what it costs is known");
+        return false;
+    }
+    if (node->function == FUNCTION_MATCHES && constant) {
         CelRegex *regex = cel_regex_new(pattern->value.as.text, pattern->value.extra, &error);
 
         if (regex == NULL && cel_env_checked(c->program->env)) {

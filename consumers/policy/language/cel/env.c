@@ -108,6 +108,15 @@ void cel_env_add(CelEnv *env, const char *label, const CelType *type, int tag)
     g_ptr_array_add(object_of(env, name->object)->fields, g_strdup(name->field));
 }
 
+void cel_env_size(CelEnv *env, const char *label, size_t bytes, size_t items)
+{
+    CelName *name = g_hash_table_lookup(env->names, label);
+
+    g_return_if_fail(name != NULL);
+    name->bytes = bytes;
+    name->items = items;
+}
+
 void cel_env_add_open(CelEnv *env, const char *object, const CelType *type, int tag)
 {
     Object *o = object_of(env, object);

@@ -54,7 +54,7 @@ static CelValue wrong_kind(Run *run, const Node *node, CelValue value)
     return cel_fail(run, node, "%s is not %s but %s", name->label, wanted, kind_word(value));
 }
 
-static CelValue ask(Run *run, const Node *node)
+static void ask(Run *run, const Node *node)
 {
     const CelName *name = run->program->names[node->slot];
     CelValue *value = &run->names[node->slot];
@@ -74,7 +74,6 @@ static CelValue ask(Run *run, const Node *node)
                 *state = NAME_WRONG;
         }
     }
-    return *value;
 }
 
 static CelValue name_value(Run *run, const Node *node)
@@ -140,6 +139,8 @@ static CelValue has_name(Run *run, const Node *node)
 {
     if (run->states[node->slot] == NAME_UNASKED)
         ask(run, node);
+    if (run->names[node->slot].kind == CEL_ERROR)
+        return run->names[node->slot];
     return cel_bool(run->states[node->slot] != NAME_ABSENT);
 }
 
@@ -253,10 +254,10 @@ static CelValue equality(Run *run, const Node *node)
 
         return cel_pay(run, a.extra == b.extra ? a.extra / 64 : 0) ? cel_bool(equal != unlike) : cel_out_of_memory(run, node);
     }
-    if (a.kind == b.kind && (a.kind == CEL_LIST || a.kind == CEL_MAP)) {
-        if (!cel_pay(run, cel_weight(a, run->left < 0 ? 0 : (size_t) run->left)))
+    if ((a.kind == CEL_LIST && b.kind == CEL_LIST && a.as.list->n == b.as.list->n) ||
+        (a.kind == CEL_MAP && b.kind == CEL_MAP && a.as.map->n == b.as.map->n))
+        if (!cel_pay(run, cel_weight(a, (size_t) run->left)))
             return cel_out_of_memory(run, node);
-    }
     return cel_bool(cel_equal(a, b) != unlike);
 }
 
@@ -300,7 +301,10 @@ static CelValue is_in(Run *run, const Node *node)
     for (size_t i = 0; i < in.as.list->n; i++) {
         CelValue each = in.as.list->items[i];
 
-        if (!cel_pay(run, each.kind == CEL_LIST || each.kind == CEL_MAP ? cel_weight(each, run->left < 0 ? 0 : (size_t) run->left) : 1))
+        size_t work = each.kind == CEL_STRING && each.extra == item.extra         ? 1 + each.extra / 64
+                      : each.kind == CEL_LIST || each.kind == CEL_MAP ? cel_weight(each, (size_t) run->left) : 1;
+
+        if (!cel_pay(run, work))
             return cel_out_of_memory(run, node);
         if (cel_equal(item, each))
             return cel_bool(true);

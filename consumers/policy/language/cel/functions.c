@@ -329,38 +329,66 @@ static CelValue to_double(Run *run, const Node *node, CelValue v)
     }
 }
 
-static CelValue copied(Run *run, const Node *node, const char *text, size_t length)
+/* Into @buffer, of BUFFER_BYTES; a borrowed text otherwise. False: not of these kinds. */
+#define BUFFER_BYTES 48
+_Static_assert(BUFFER_BYTES >= CEL_TIME_TEXT_MAX, "times fit");
+static bool write_scalar(CelValue v, char *buffer, CelValue *ret_text)
 {
-    char *copy = cel_alloc_text(run->arena, text, length);
+    size_t n;
 
-    return copy == NULL ? cel_out_of_memory(run, node) : cel_string_n(copy, length);
+    switch (v.kind) {
+    case CEL_STRING:
+        *ret_text = v;
+        return true;
+    case CEL_BOOL:
+        *ret_text = cel_string(v.as.boolean ? "true" : "false");
+        return true;
+    case CEL_INT:
+        n = (size_t) g_snprintf(buffer, BUFFER_BYTES, "%" PRId64, v.as.integer);
+        break;
+    case CEL_UINT:
+        n = (size_t) g_snprintf(buffer, BUFFER_BYTES, "%" PRIu64, v.as.uinteger);
+        break;
+    case CEL_DOUBLE:
+        n = cel_double_text(v.as.real, buffer);
+        break;
+    case CEL_TIMESTAMP:
+        n = cel_time_format(v.as.seconds, v.extra, buffer);
+        break;
+    case CEL_DURATION:
+        n = cel_duration_format(v.as.ns, buffer);
+        break;
+    default:
+        return false;
+    }
+    *ret_text = cel_string_n(buffer, n);
+    return true;
 }
 
 static CelValue to_string(Run *run, const Node *node, CelValue v)
 {
-    char text[MAX(CEL_TIME_TEXT_MAX, 48)];
+    char buffer[BUFFER_BYTES];
+    CelValue text;
 
-    switch (v.kind) {
-    case CEL_STRING:
-        return v;
-    case CEL_BOOL:
-        return cel_string(v.as.boolean ? "true" : "false");
-    case CEL_INT:
-        return copied(run, node, text, (size_t) g_snprintf(text, sizeof text, "%" PRId64, v.as.integer));
-    case CEL_UINT:
-        return copied(run, node, text, (size_t) g_snprintf(text, sizeof text, "%" PRIu64, v.as.uinteger));
-    case CEL_DOUBLE:
-        return copied(run, node, text, cel_double_text(v.as.real, text));
-    case CEL_BYTES:
-        return !cel_pay(run, v.extra / 32) ? cel_out_of_memory(run, node)
+    if (v.kind == CEL_BYTES)
+        return !cel_pay(run, v.extra / 32)                  ? cel_out_of_memory(run, node)
                : cel_utf8_valid(v.as.text, v.extra) ? cel_string_n(v.as.text, v.extra) : no_conversion(run, node, v, "invalid UTF-8");
-    case CEL_TIMESTAMP:
-        return copied(run, node, text, cel_time_format(v.as.seconds, v.extra, text));
-    case CEL_DURATION:
-        return copied(run, node, text, cel_duration_format(v.as.ns, text));
-    default:
+    if (!write_scalar(v, buffer, &text))
         return cel_no_overload(run, node, v, NULL);
-    }
+    if (text.as.text != buffer)
+        return text;
+    text.as.text = cel_alloc_text(run->arena, buffer, text.extra);
+    return text.as.text == NULL ? cel_out_of_memory(run, node) : text;
+}
+
+char *cel_text_of(CelValue value)
+{
+    char buffer[BUFFER_BYTES];
+    CelValue text = value;
+
+    if (value.kind == CEL_BYTES ? !cel_utf8_valid(value.as.text, value.extra) : !write_scalar(value, buffer, &text))
+        return NULL;
+    return g_strndup(text.as.text, text.extra);
 }
 
 static CelValue to_bool(Run *run, const Node *node, CelValue v)
