@@ -158,13 +158,14 @@ int verb_replay(char **argv)
 
 /* --- two policies --- */
 
+/* As `mend policy show` prints it, without its first line: name and version differ always and say nothing. */
 static char *effective_text(const Policy *policy)
 {
     g_autoptr(json_t) json = policy_to_json(policy);
+    g_autofree char *text = policy_to_text(policy, json, NULL);
+    const char *end = *text == '#' ? strchr(text, '\n') : NULL;
 
-    json_object_del(json, "name"); /* differ always, and say nothing */
-    json_object_del(json, "version");
-    return json_pretty(json);
+    return g_strdup(end == NULL ? text : end + 1);
 }
 
 static int diff(char **names, const ReplayOptions *options)

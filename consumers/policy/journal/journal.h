@@ -8,7 +8,7 @@
  * incident and body (4 bytes each; all ones: NULL), entity, incident, body). hash(0) is 32 zeros. When old records are cut away the
  * anchor (number and hash of the last one cut) stands for them, and a record of the journal's own (JOURNAL_OWN) repeats it within the chain.
  * A snapshot's hash = SHA-256(hash of the record it stands at, its body).
- * Records of form 1 (until 2026 the only one; JSON inputs) keep their chain: number, input, now_us, wall_us as text, and the body.
+ * Records of form 1 (JSON inputs) keep their chain: number, input, now_us, wall_us as text, and the body.
  *
  * Thread: one at a time. Errors: JOURNAL_ERROR; after a failed put or commit nothing more is written and the owner must stop acting:
  * its state is ahead of the journal. */
