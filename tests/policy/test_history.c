@@ -28,7 +28,9 @@ static void test_a_journal_of_form_1_is_read_and_goes_on(Place *place, gconstpoi
     copy_old(place->path);
     JournalCheck before = verified(place->path);
     g_assert_cmpint(before.records, ==, 85);
-    g_assert_cmpint(replayed(place->path).inputs, ==, 40);
+    ReplayReport report = replayed(place->path);
+    g_assert_cmpint(report.inputs, ==, 40); /* other programs say it in other words: they may differ */
+    replay_report_clear(&report);
     char *as_it_was = exported(place->path, 0, 0);
     g_assert_cmpint(verified(place->path).records, ==, 85); /* reading changed nothing */
 
