@@ -45,12 +45,22 @@ static char *rate_text(int64_t inputs, int64_t took_us)
 
 /* --- as it was --- */
 
+static char *said_pretty(const char *text)
+{
+    g_autoptr(json_t) json = text == NULL ? NULL : json_parse(text, strlen(text), "said", NULL);
+
+    return json == NULL ? g_strdup(text == NULL ? "" : text) : json_pretty(json);
+}
+
 static void print_difference(const ReplayReport *r)
 {
     g_autofree char *differed = count_format(r->differed);
 
-    printf("%s inputs are decided otherwise now; the first is record %" G_GINT64_FORMAT "\n  then  %s\n  now   %s\n", differed,
-           r->first_difference, r->then == NULL ? "nothing" : r->then, r->now == NULL ? "nothing" : r->now);
+    printf("%s inputs are decided otherwise now; the first is record %" G_GINT64_FORMAT "%s\n", differed, r->first_difference,
+           r->then == NULL ? ", to which more is said now" : r->now == NULL ? ", to which less is said now" : "");
+    g_autofree char *then = said_pretty(r->then), *now = said_pretty(r->now), *text = text_diff(then, now);
+    puts("--- then\n+++ now");
+    show_text(text);
 }
 
 static int replay_as_it_was(const char *path, const ReplayOptions *options)

@@ -213,6 +213,23 @@ static void world_run(World *w, int64_t until_us)
     }
 }
 
+static void world_take(World *w, const Deeds *recorded, EngineInput *input, int64_t now_us)
+{
+    const char *id = input->kind == INPUT_RESULT ? deeds_counterpart(w->deeds, recorded, input->result->command_id) : NULL;
+
+    world_run(w, now_us);
+    if (input->kind == INPUT_POLICY || input->kind == INPUT_TIMER)
+        return;
+    if (id == NULL) {
+        world_give(w, input, now_us);
+        return;
+    }
+    Result result = *input->result; /* borrows the rest */
+    EngineInput answer = { .kind = INPUT_RESULT, .result = &result };
+    result.command_id = (char *) id;
+    world_give(w, &answer, now_us);
+}
+
 static bool compare_begin(Reading *reading, Engine *engine, GError **error)
 {
     Compare *c = (Compare *) reading;
@@ -254,9 +271,7 @@ static bool compare_take(Reading *reading, const JournalRecord *record, GError *
 
         if (c->inputs == 0)
             world_give(w, &(EngineInput){ .kind = INPUT_POLICY, .policy = w->policy }, record->now_us);
-        world_run(w, record->now_us);
-        if (input.kind != INPUT_POLICY && input.kind != INPUT_TIMER)
-            world_give(w, &input, record->now_us);
+        world_take(w, c->recorded, &input, record->now_us);
     }
     c->inputs++;
     input_clear(&input);

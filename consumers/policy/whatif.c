@@ -7,23 +7,27 @@
 
 #define MOVED_US (250 * US_PER_MS) /* a timer that is served late is no difference */
 
+typedef struct Life Life;
+
 typedef struct Deed {
     char *what, *to, *text;    /* a command: the action in @what; a notice: its kind, whom, what it says */
+    char *id;                  /* of a command */
+    Life *life;                /* whose n-th command it is */
+    guint n;
     int64_t at_us;
     bool supposed;
 } Deed;
 
-typedef struct Life { /* of an incident */
+struct Life { /* of an incident */
     char *id, *entity, *rule, *state;
     int64_t opened_us;
     GPtrArray *commands, *notices; /* of Deed */
-    bool strayed;              /* its last command is none of the recorded ones */
-} Life;
+};
 
 struct Deeds {
     GPtrArray *lives;          /* of Life, in the order of opening */
     GHashTable *by_id;         /* borrowed */
-    GHashTable *commands;      /* ids */
+    GHashTable *commands;      /* id -> Deed, borrowed */
     const Deeds *recorded;
 };
 
@@ -32,6 +36,7 @@ static void deed_free(Deed *deed)
     g_free(deed->what);
     g_free(deed->to);
     g_free(deed->text);
+    g_free(deed->id);
     g_free(deed);
 }
 
@@ -52,7 +57,7 @@ Deeds *deeds_new(void)
 
     deeds->lives = g_ptr_array_new_with_free_func((GDestroyNotify) life_free);
     deeds->by_id = g_hash_table_new(g_str_hash, g_str_equal);
-    deeds->commands = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    deeds->commands = g_hash_table_new(g_str_hash, g_str_equal);
     return deeds;
 }
 
@@ -66,9 +71,12 @@ void deeds_free(Deeds *deeds)
     g_free(deeds);
 }
 
-bool deeds_has_command(const Deeds *deeds, const char *id)
+const char *deeds_counterpart(const Deeds *deeds, const Deeds *other, const char *id)
 {
-    return g_hash_table_contains(deeds->commands, id);
+    const Deed *deed = g_hash_table_lookup(other->commands, id);
+    const Life *life = deed == NULL ? NULL : g_hash_table_lookup(deeds->by_id, deed->life->id);
+
+    return life == NULL || deed->n >= life->commands->len ? NULL : ((const Deed *) life->commands->pdata[deed->n])->id;
 }
 
 void deeds_set_recorded(Deeds *deeds, const Deeds *recorded)
@@ -106,15 +114,18 @@ static void set(char **slot, const char *text)
 
 static void hear_command(Deeds *deeds, Life *life, const json_t *command, int64_t at_us)
 {
-    const char *id = json_string_or(command, "id", "");
+    const Life *recorded = deeds->recorded == NULL ? NULL : g_hash_table_lookup(deeds->recorded->by_id, life->id);
     Deed *deed = g_new0(Deed, 1);
 
     deed->what = g_strdup(json_string_or(command, "action", ""));
+    deed->id = g_strdup(json_string_or(command, "id", ""));
     deed->at_us = at_us;
-    deed->supposed = life->strayed;
+    deed->life = life;
+    deed->n = life->commands->len;
+    /* The one before it: this one's counterpart may be said a moment later. */
+    deed->supposed = deeds->recorded != NULL && deed->n > (recorded == NULL ? 0 : recorded->commands->len);
     g_ptr_array_add(life->commands, deed);
-    g_hash_table_add(deeds->commands, g_strdup(id));
-    life->strayed |= deeds->recorded != NULL && !deeds_has_command(deeds->recorded, id);
+    g_hash_table_insert(deeds->commands, deed->id, deed);
 }
 
 static void hear_notice(Life *life, const json_t *said, int64_t at_us)

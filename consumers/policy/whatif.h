@@ -13,11 +13,13 @@ typedef struct Deeds Deeds;
 Deeds *deeds_new(void);
 void deeds_free(Deeds *deeds);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Deeds, deeds_free)
-/* What an engine said (docs/policy.md has the forms). @supposed: the history has no answer to a command before this one. */
+/* What an engine said (docs/policy.md has the forms). */
 void deeds_hear(Deeds *deeds, const json_t *said, int64_t at_us);
-bool deeds_has_command(const Deeds *deeds, const char *id);
-/* From now on, commands of an incident that follow a command @recorded does not have are marked: the history cannot tell whether
- * they would have been needed. @recorded outlives @deeds; it may grow meanwhile. */
+/* The id of the command that stands here where the command @id stands in @other: the same incident, its n-th command. NULL: none. Answers of a
+ * history reach the right command by it, also when another version of the program gave ids otherwise. */
+const char *deeds_counterpart(const Deeds *deeds, const Deeds *other, const char *id);
+/* From now on, commands of an incident that follow one without a counterpart in @recorded are marked: the history has no answer to it
+ * and cannot tell whether they would have been needed. @recorded outlives @deeds; it may grow meanwhile. */
 void deeds_set_recorded(Deeds *deeds, const Deeds *recorded);
 
 /* {"incidents": {"then", "now", "differ"},
