@@ -65,7 +65,7 @@ class Crash(unittest.TestCase):
         dice = random.Random(seed)
         services = ['service/%s/s%d' % (VM, n) for n in range(8)]
         print('seed', seed)
-        with EngineSite(policy='mend: 1\nstartup_guard: 0\ndefaults: {attempts: 100, backoff: {first: 10ms, max: 50ms}, '
+        with EngineSite(policy='mend: 1\nstartup_guard: 0\nflapping: off\ndefaults: {attempts: 100, backoff: {first: 10ms, max: 50ms}, '
                                'healed_when: {for: 0}, timeout: 2s}\n') as site:
             site.start()
             for _ in range(12):

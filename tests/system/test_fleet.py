@@ -23,6 +23,7 @@ from mendsite import BIN, SOURCE, Site, wait_for
 UNITS = ('nginx', 'redis-server', 'memcached', 'ticker')
 STORY = ('indication', 'event', 'rule', 'command', 'result', 'verified')
 POLICY = """mend: 1
+flapping: off
 rules:
   - name: heal-services
     on: service.failed

@@ -230,6 +230,15 @@ static void command_event(Stage *s, const Event *event)
         command_failed(s, incident, event_data_string(event, "error"), event_data_string(event, "text"));
 }
 
+/* What somebody does on purpose is no flapping. */
+static void flapping_look(Stage *s, EntityState *entity, const char *kind)
+{
+    if (event_only_happened(kind) || intent_is_wanted(entity->intent))
+        return;
+    if (entity->flapper != NULL || is_ill(entity))
+        flapping_seen(s, entity, is_ill(entity), g_strcmp0(entity->state, healthy_state(kind)) == 0);
+}
+
 static void step_event(Stage *s, const Event *event, bool asked)
 {
     const char *kind = event_fields(event)->kind;
@@ -243,19 +252,20 @@ static void step_event(Stage *s, const Event *event, bool asked)
         command_event(s, event);
         return;
     }
+    if (strcmp(kind, "agent.up") == 0 && s->engine->start.known > 0)
+        start_heard(s, entity_find(s->engine, event_fields(event)->entity)); /* also when it is no news */
     EntityState *entity = entity_update(s, event);
     if (entity == NULL)
         return;
     if (g_str_has_prefix(kind, "observer."))
         observer_event(s, event);
-    if (entity->awaited)
-        start_heard(s, entity);
     if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
         waiting_of_agent(s, strchr(entity->path, '/') + 1);
     if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
     if (entity->host != NULL) /* its state is the verdict, which has been told */
         return;
+    flapping_look(s, entity, kind);
     if (entity->incident == NULL)
         rules_match(s, entity, event);
     else if (!event_only_happened(kind))
@@ -364,6 +374,7 @@ static void step_timer(Stage *s)
         case DUE_JOB:        job_due(s, DUE_OWNER(due, Job, due));                    break;
         case DUE_QUIET:      quiet_due(s, DUE_OWNER(due, QuietState, due));           break;
         case DUE_QUARANTINE: quarantine_due(s, DUE_OWNER(due, Trouble, due));         break;
+        case DUE_FLAP:       flapping_due(s, DUE_OWNER(due, Flapper, due));           break;
         case DUE_BUDGET:     break;
         case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }

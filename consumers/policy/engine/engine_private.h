@@ -5,6 +5,7 @@
 #include "consumers/policy/engine/action.h"
 #include "consumers/policy/engine/engine.h"
 #include "consumers/policy/engine/facts.h"
+#include "consumers/policy/engine/flapping.h"
 #include "consumers/policy/engine/gate.h"
 #include "consumers/policy/engine/job.h"
 #include "consumers/policy/engine/parent.h"
@@ -32,6 +33,7 @@ struct EntityState {
     int64_t since_us;
     Incident *incident;            /* the open one */
     GPtrArray *windows;            /* of Window; NULL: none yet */
+    Flapper *flapper;              /* NULL: it has never failed */
     Incident *busy;                /* something is done to it for this one */
     bool awaited;                  /* an agent that was up before the start, and is not heard yet */
     HostState *host;               /* of a host; else NULL */
@@ -119,6 +121,7 @@ void ladder_restart(Incident *incident);
 void incident_set_due(Engine *engine, Incident *incident, int64_t at_us);
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values);
 void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why);
+const char *entity_target(const Engine *engine, const EntityState *entity); /* whom its incident's ladder tells; "log" without one */
 const Step *incident_step(const Engine *engine, const Incident *incident); /* NULL: rule gone or ladder at its end */
 
 /* waiting.c */
@@ -129,7 +132,7 @@ Incident *busy_with(Engine *engine, const EntityState *target, const EntityState
 void busy_begin(Incident *incident, EntityState *target);
 void busy_end(Stage *s, Incident *incident);
 void start_known_agents(Engine *engine);                    /* those that are up now are awaited */
-void start_heard(Stage *s, EntityState *agent);
+void start_heard(Stage *s, EntityState *agent);             /* it is up, or NULL: nobody we knew */
 bool start_seen_enough(const Engine *engine);
 
 /* operator.c */

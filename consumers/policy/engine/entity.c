@@ -25,6 +25,7 @@ EntityState *entity_ensure(Engine *engine, const char *path)
 void entity_free_state(EntityState *entity)
 {
     facts_free(entity);
+    flapper_free(entity->flapper);
     g_free(entity->path);
     g_free(entity->state);
     g_free(entity->intent);

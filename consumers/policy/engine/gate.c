@@ -3,6 +3,7 @@
 #include "consumers/policy/engine/gate.h"
 
 #include "consumers/policy/engine/engine_private.h"
+#include "consumers/policy/engine/schedule.h"
 #include "lib/base/json.h"
 
 #include <string.h>
@@ -128,6 +129,34 @@ static bool job_opens(const GateAsk *ask, Saying *saying)
     return false;
 }
 
+static bool schedule_opens(const GateAsk *ask, Saying *saying)
+{
+    const Rule *rule = ask->rule;
+    int64_t now_us = ask->stage->engine->now_us;
+    const Schedule *shut = rule->during != NULL && !schedule_active(rule->during, now_us)             ? rule->during
+                           : rule->not_during != NULL && schedule_active(rule->not_during, now_us) ? rule->not_during
+                                                                                                   : NULL;
+
+    if (shut == NULL)
+        return true;
+    say(saying, "rule %s is %s %s", rule->name, shut == rule->during ? "for" : "not for", schedule_name(shut));
+    saying->until_us = schedule_next_change_us(shut, now_us);
+    saying->capped = saying->until_us == NEVER_US;
+    return false;
+}
+
+/* Doing the same once more is suspended; a higher rung that was not tried yet is what the ladder has for this. */
+static bool flapping_opens(const GateAsk *ask, Saying *saying)
+{
+    const EntityState *entity = ask->incident->entity;
+    guint permille = flapping_permille(entity);
+
+    say(saying, "%u.%u %% of its last %d looks found a change", permille / 10, permille % 10, FLAP_CHECKS);
+    saying->until_us = flapping_until_us(ask->stage->engine, entity);
+    saying->capped = true;
+    return saying->until_us == 0 || (ask->incident->step > 0 && ask->made == 0);
+}
+
 static bool parent_opens(const GateAsk *ask, Saying *saying)
 {
     bool told;
@@ -236,9 +265,11 @@ static const struct {
     { "hold", WAIT_HOLD, hold_opens, .named = true },
     { "silence", WAIT_SILENCE, silence_opens, .named = true },
     { "job", WAIT_JOB, job_opens, .named = true },
+    { "schedule", WAIT_SCHEDULE, schedule_opens, .named = true },
     { "agent", WAIT_AGENT, agent_opens, .always = true },
     { "state", WAIT_UNKNOWN, state_opens, .always = true },
     { "parent", WAIT_PARENT, parent_opens, .named = true },
+    { "flapping", WAIT_FLAPPING, flapping_opens, .named = true },
     { "quarantine", WAIT_QUARANTINE, quarantine_opens, .always = true, .named = true },
     { "busy", WAIT_BUSY, busy_opens, .always = true, .named = true },
     { "back-off", WAIT_BACKOFF, backoff_opens },

@@ -14,6 +14,7 @@ typedef struct GateAsk {
     const Rule *rule;
     const Step *step;
     const Deed *deed;         /* what the step means here and now; never CANNOT */
+    unsigned made;            /* attempts of the step that count */
     int64_t backoff_until_us;
 } GateAsk;
 

@@ -129,6 +129,11 @@ static const char *last_target(const Rule *rule)
     return last == NULL || last->to == NULL ? "log" : last->to;
 }
 
+const char *entity_target(const Engine *engine, const EntityState *entity)
+{
+    return entity->incident == NULL ? "log" : last_target(policy_rule(engine->policy, entity->incident->rule));
+}
+
 /* Attempts of the step that count: those of this incident, or those in the window when they are more. */
 static unsigned attempts_made(const Engine *engine, const Incident *incident, const Step *step, Window *window)
 {
@@ -156,7 +161,8 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
         incident->wait_since_us = 0;
     else if (incident->wait_since_us == 0)
         incident->wait_since_us = s->engine->now_us;
-    incident_set_due(s->engine, incident, answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : answer->until_us);
+    int64_t cap_us = answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : NEVER_US;
+    incident_set_due(s->engine, incident, MIN(cap_us, answer->until_us));
     bool same = incident->wait == answer->wait;
     g_free(incident->wait_text);
     incident->wait_text = g_strdup(text);
@@ -236,7 +242,7 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
 {
     g_auto(Deed) deed = { 0 };
     g_auto(GateAnswer) answer = { 0 };
-    const GateAsk ask = { .stage = s, .incident = incident, .rule = rule, .step = step, .deed = &deed,
+    const GateAsk ask = { .stage = s, .incident = incident, .rule = rule, .step = step, .deed = &deed, .made = made,
                           .backoff_until_us = window->ended_us + backoff_us(step, made) };
 
     action_resolve(s, incident, step, &deed);

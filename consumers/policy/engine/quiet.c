@@ -3,6 +3,7 @@
 #include "consumers/policy/engine/quiet.h"
 
 #include "consumers/policy/engine/engine_private.h"
+#include "consumers/policy/engine/schedule.h"
 #include "lib/base/json.h"
 
 #include <string.h>
@@ -118,7 +119,8 @@ bool matcher_covers(Engine *engine, const Matcher *m, const EntityState *entity,
 
 static bool in_force(const Engine *engine, const Quiet *quiet)
 {
-    return engine->now_us >= quiet->from_us && engine->now_us < quiet->until_us;
+    return engine->now_us >= quiet->from_us && engine->now_us < quiet->until_us &&
+           (quiet->schedule == NULL || schedule_active(quiet->schedule, engine->now_us));
 }
 
 static QuietState *quiet_on(Engine *engine, int kind, bool actions, const EntityState *entity, const char *rule)
@@ -156,7 +158,11 @@ static void arm(Engine *engine, QuietState *state)
 {
     const Quiet *quiet = state->quiet;
 
-    due_set(&engine->due, &state->due, engine->now_us < quiet->from_us ? quiet->from_us : engine->now_us < quiet->until_us ? quiet->until_us : NEVER_US);
+    int64_t at_us = engine->now_us < quiet->from_us ? quiet->from_us : engine->now_us < quiet->until_us ? quiet->until_us : NEVER_US;
+
+    if (quiet->schedule != NULL && engine->now_us >= quiet->from_us && engine->now_us < quiet->until_us)
+        at_us = MIN(at_us, schedule_next_change_us(quiet->schedule, engine->now_us));
+    due_set(&engine->due, &state->due, at_us);
 }
 
 static QuietState *quiet_add(Engine *engine, Quiet *quiet, bool by_operator)
@@ -382,10 +388,10 @@ bool quiet_release(Stage *s, const char *target, const char *who, char **ret_why
 
 void quiet_due(Stage *s, QuietState *state)
 {
-    bool over = s->engine->now_us >= state->quiet->until_us;
+    bool over = s->engine->now_us >= state->quiet->until_us, ends = over || !in_force(s->engine, state->quiet);
 
-    if (over)
-        quiet_ended(s, state, "its time is over");
+    if (ends)
+        quiet_ended(s, state, over ? "its time is over" : "for now");
     if (over && state->by_operator)
         quiet_remove(s->engine, state);
     else

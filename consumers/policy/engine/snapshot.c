@@ -39,6 +39,8 @@ static json_t *entity_to_json(const EntityState *entity)
     set_text(json, "agent", entity->agent);
     set_text(json, "hostname", entity->hostname);
     set_text(json, "boot_id", entity->boot_id);
+    if (entity->flapper != NULL)
+        json_object_set_new(json, "flap", flapper_to_json(entity->flapper));
     if (entity->awaited)
         json_object_set_new(json, "awaited", json_true());
     if (entity->windows != NULL && entity->windows->len > 0)
@@ -133,6 +135,9 @@ static void entities_from_json(Engine *engine, json_t *entities)
     }
     json_object_foreach(entities, path, json) /* facts name other entities: all are there now */
         facts_from_json(engine, entity_find(engine, path), json);
+    json_object_foreach(entities, path, json)
+        if (json_object_get(json, "flap") != NULL)
+            flapper_from_json(engine, entity_find(engine, path), json_object_get(json, "flap"));
 }
 
 static bool incidents_from_json(Engine *engine, const json_t *incidents, GError **error)

@@ -133,7 +133,7 @@ bool start_seen_enough(const Engine *engine)
 
 void start_heard(Stage *s, EntityState *agent)
 {
-    if (!agent->awaited || strcmp(agent->state, "up") != 0)
+    if (agent == NULL || !agent->awaited)
         return;
     agent->awaited = false;
     s->engine->start.seen++;
