@@ -89,6 +89,129 @@ static void add_examples(void)
     }
 }
 
+static void test_what_may_be_meant_is_a_warning(void)
+{
+    static const char text[] = "mend: 1\n"
+                               "templates: {unused: {ha: true}}\n"
+                               "rules:\n"
+                               "  - {name: r, on: service.failed, ladder: [{do: vm.reboot}, {do: service.restart}]}\n"
+                               "silences:\n"
+                               "  - {name: s, match: {kind: vm}, until: 2001-01-01T00:00:00Z, author: anna, comment: long ago}\n"
+                               "holds:\n"
+                               "  - {name: h, match: {kind: host}, author: anna, comment: for ever}\n"
+                               "budgets: none\n";
+    static const char *const wanted[] = { "p.yaml:2:13: template unused is used by nothing",
+                                          "p.yaml:4:66: rule r: service.restart after something larger",
+                                          "p.yaml:6:41: until: silence s has expired",
+                                          "p.yaml:8:5: hold h has no end",
+                                          "p.yaml:9:10: budgets: none" };
+    PolicyReport report = { 0 };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_read("p.yaml", text, &(PolicyReading){ .now_us = INT64_C(1700000000) * US_PER_S, .report = &report }, &error);
+    const char *at = report.warnings;
+
+    g_assert_no_error(error);
+    for (size_t i = 0; i < G_N_ELEMENTS(wanted); i++) { /* in the order of the file */
+        at = at == NULL ? NULL : strstr(at, wanted[i]);
+        if (at == NULL)
+            g_error("\"%s\" is not where it belongs in\n%s", wanted[i], report.warnings);
+    }
+    policy_report_clear(&report);
+}
+
+static void test_what_was_in_force_once_is_read(void)
+{
+    static const char text[] = "mend: 1\nrules:\n  - {name: r, on: service.unknown, ladder: [{do: service.restart}]}\n";
+    PolicyReport report = { 0 };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_read("p.yaml", text, &(PolicyReading){ .trusted = true, .report = &report }, &error);
+
+    g_assert_no_error(error);
+    g_assert_nonnull(strstr(report.warnings, "unknown is not a failure"));
+    policy_report_clear(&report);
+    g_assert_null(policy_parse("p.yaml", text, &error));
+}
+
+static void test_no_more_than_twenty_are_told(void)
+{
+    g_autoptr(GString) text = g_string_new("mend: 1\nrules:\n");
+    g_autoptr(GError) error = NULL;
+
+    for (int i = 0; i < 30; i++)
+        g_string_append_printf(text, "  - {name: r%d, on: nothing.at-all, ladder: [{do: service.restart}]}\n", i);
+    g_assert_null(policy_parse("p.yaml", text->str, &error));
+    g_assert_nonnull(strstr(error->message, "p.yaml:22:"));
+    g_assert_null(strstr(error->message, "p.yaml:23:"));
+    g_assert_true(g_str_has_suffix(error->message, "\nand 10 more"));
+}
+
+static void test_what_grows_without_bound_is_refused(void)
+{
+    g_autoptr(GString) text = g_string_new("mend: 1\nvariables:\n  v0: \"0123456789\"\n");
+    g_autoptr(GError) error = NULL;
+
+    for (int i = 1; i < 30; i++) /* a text of 10 GiB */
+        g_string_append_printf(text, "  v%d: \"${v%d}${v%d}\"\n", i, i - 1, i - 1);
+    g_assert_null(policy_parse("p.yaml", text->str, &error));
+    g_assert_nonnull(strstr(error->message, "longer than 64 KiB"));
+    g_clear_error(&error);
+    g_string_assign(text, "mend: 1\ntemplates:\n  t0: {a: 1}\n");
+    for (int i = 1; i < 30; i++) /* a tree of 2^30 nodes */
+        g_string_append_printf(text, "  t%d: {a: {template: t%d}, b: {template: t%d}}\n", i, i - 1, i - 1);
+    g_string_append(text, "topology: {template: t29}\n");
+    g_assert_null(policy_parse("p.yaml", text->str, &error));
+    g_assert_nonnull(strstr(error->message, "make more than 100000 values"));
+}
+
+static void test_templates_and_variables_are_put_in(void)
+{
+    static const char text[] = "mend: 1\n"
+                               "variables: {tries: 7, who: \"on${suffix}\", suffix: call, step: {do: service.restart, attempts: 2}}\n"
+                               "templates:\n"
+                               "  base: {backoff: {first: 3s, max: 9s}, within: 1h}\n"
+                               "  patient: {template: base, attempts: \"${tries}\", backoff: {first: 4s}}\n"
+                               "rules:\n"
+                               "  - name: r\n"
+                               "    on: service.failed\n"
+                               "    ladder:\n"
+                               "      - {do: service.restart, template: patient, within: 2h}\n"
+                               "      - {do: vm.reboot, template: [patient, base]}\n"
+                               "      - {do: notify, to: \"${who}\"}\n"
+                               "  - name: s\n"
+                               "    on: service.stopped\n"
+                               "    ladder: [\"${step}\"]\n";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_parse("p.yaml", text, &error);
+
+    g_assert_no_error(error);
+    const Rule *r = policy_rule(policy, "r"), *s = policy_rule(policy, "s");
+    const Step *first = r->ladder->pdata[0], *second = r->ladder->pdata[1];
+    g_assert_cmpuint(first->attempts, ==, 7);
+    g_assert_cmpint(first->within_us, ==, 2 * US_PER_HOUR);
+    g_assert_cmpint(first->backoff_first_us, ==, 4 * US_PER_S); /* the template's own over its template's */
+    g_assert_cmpint(first->backoff_max_us, ==, 9 * US_PER_S);
+    g_assert_cmpint(second->backoff_first_us, ==, 3 * US_PER_S); /* the later name over the earlier */
+    g_assert_cmpstr(((Step *) r->ladder->pdata[2])->to, ==, "oncall");
+    g_assert_cmpuint(((Step *) s->ladder->pdata[0])->attempts, ==, 2);
+    g_assert_cmpstr(((Step *) s->ladder->pdata[1])->action, ==, ACTION_NOTIFY); /* added */
+}
+
+static void test_nodes_are_kept_whole(void)
+{
+    static const char text[] = "mend: 1\napplications:\n  - name: shop\n    vms:\n"
+                               "      - {name: db, services: [postgresql]}\n"
+                               "      - {name: web, after: [db/postgresql], needs: [db], services: [{name: nginx, after: [php, db]}, php]}\n";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_parse("p.yaml", text, &error);
+
+    g_assert_no_error(error);
+    const AppVm *web = ((Application *) policy->applications->pdata[0])->vms->pdata[1];
+    const AppService *nginx = web->services->pdata[0];
+    g_assert_cmpstr(web->after->pdata[0], ==, "db/postgresql");
+    g_assert_cmpstr(nginx->after->pdata[0], ==, "web/php");
+    g_assert_cmpstr(nginx->after->pdata[1], ==, "db");
+}
+
 static void test_the_default_policy_can_be_written_as_a_file(void)
 {
     g_autoptr(GError) error = NULL;
@@ -182,6 +305,12 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     add_bad();
     add_examples();
+    g_test_add_func("/policy/file/warnings", test_what_may_be_meant_is_a_warning);
+    g_test_add_func("/policy/file/trusted", test_what_was_in_force_once_is_read);
+    g_test_add_func("/policy/file/twenty", test_no_more_than_twenty_are_told);
+    g_test_add_func("/policy/file/bounds", test_what_grows_without_bound_is_refused);
+    g_test_add_func("/policy/file/expanded", test_templates_and_variables_are_put_in);
+    g_test_add_func("/policy/file/nodes", test_nodes_are_kept_whole);
     g_test_add_func("/policy/file/default", test_the_default_policy_can_be_written_as_a_file);
     g_test_add_func("/policy/file/no-rules", test_no_rules_mean_what_the_default_rules_say_themselves);
     g_test_add_func("/policy/file/defaults", test_defaults_are_inherited);

@@ -66,6 +66,10 @@ static void note_origins(const Loader *l, const YamlNode *node, const char *path
     const char *origin = g_hash_table_lookup(l->origins, node);
 
     g_hash_table_insert(origins, g_strdup(path), g_strdup(origin == NULL ? "" : origin));
+    if (node->kind == YAML_LIST && yaml_size(node) == 1 && g_str_has_prefix(path, "calendars.") && g_str_has_suffix(path, ".ranges")) {
+        g_autofree char *calendar = g_strndup(path, strlen(path) - strlen(".ranges")); /* shown as that range itself */
+        note_origins(l, yaml_at(node, 0), calendar, origins);
+    }
     for (size_t i = 0; i < yaml_size(node); i++) {
         g_autofree char *inner = node->kind == YAML_LIST ? g_strdup_printf("%s[%zu]", path, i)
                                                          : g_strdup_printf("%s%s%s", path, *path == '\0' ? "" : ".", yaml_key(node, i));

@@ -1,6 +1,7 @@
 /* Sections are written by the rows they are read by (fields.c); what is read by hand is written by hand here. */
 #include "consumers/policy/language/policy_show.h"
 
+#include "consumers/policy/engine/schedule.h"
 #include "consumers/policy/language/fields.h"
 #include "lib/base/clock.h"
 
@@ -156,20 +157,13 @@ static void set_temporal(json_t *json, const Rule *rule)
     set_list(json, "sequence", list);
 }
 
-static void set_calendar(json_t *json, const char *key, const Policy *policy, const Schedule *schedule)
+static void set_calendar(json_t *json, const char *key, const Schedule *schedule)
 {
-    GHashTableIter iter;
-    gpointer name, value;
-
-    if (schedule == NULL || policy->calendars == NULL)
-        return;
-    g_hash_table_iter_init(&iter, policy->calendars);
-    while (g_hash_table_iter_next(&iter, &name, &value))
-        if (value == schedule)
-            json_object_set_new(json, key, json_string(name));
+    if (schedule != NULL)
+        json_object_set_new(json, key, json_string(schedule_name(schedule)));
 }
 
-static json_t *rule_to_json(const Policy *policy, const Rule *rule)
+static json_t *rule_to_json(const Rule *rule)
 {
     json_t *json = json_pack("{s:s, s:s}", "name", rule->name, "on", rule->on), *ladder = json_array(), *keys = json_array();
     g_autoptr(json_t) values = section_to_json(&section_rule, rule);
@@ -180,8 +174,8 @@ static json_t *rule_to_json(const Policy *policy, const Rule *rule)
     for (guint i = 0; i < rule->group_by->len; i++)
         json_array_append_new(keys, json_string(expression_text(rule->group_by->pdata[i])));
     set_list(json, "group_by", keys);
-    set_calendar(json, "during", policy, rule->during);
-    set_calendar(json, "not_during", policy, rule->not_during);
+    set_calendar(json, "during", rule->during);
+    set_calendar(json, "not_during", rule->not_during);
     for (guint i = 0; i < rule->ladder->len; i++)
         json_array_append_new(ladder, step_to_json(rule->ladder->pdata[i]));
     json_object_set_new(json, "ladder", ladder);
@@ -257,7 +251,7 @@ static json_t *quiets_to_json(const Policy *policy, QuietKind kind, const Sectio
 
         if (json == NULL)
             continue;
-        set_calendar(json, "schedule", policy, quiet->schedule);
+        set_calendar(json, "schedule", quiet->schedule);
         json_array_append_new(list, json);
     }
     return list;
@@ -284,6 +278,53 @@ static json_t *sections_to_json(const GPtrArray *things, const Section *section)
     for (guint i = 0; i < things->len; i++)
         json_array_append_new(list, section_to_json(section, things->pdata[i]));
     return list;
+}
+
+/* All day long needs no word beside a day. */
+static void shorten_ranges(json_t *ranges)
+{
+    size_t i;
+    json_t *range;
+
+    json_array_foreach(ranges, i, range)
+        if (json_object_size(range) > 1 && g_strcmp0(json_string_value(json_object_get(range, "times")), "00:00-24:00") == 0)
+            json_object_del(range, "times");
+}
+
+/* A calendar of one range is that range. */
+static json_t *calendar_to_json(const Schedule *schedule)
+{
+    json_t *json = schedule_to_json(schedule), *ranges = json_object_get(json, "ranges");
+
+    json_object_del(json, "name");
+    shorten_ranges(ranges);
+    shorten_ranges(json_object_get(json, "except"));
+    if (json_array_size(json_object_get(json, "except")) == 0)
+        json_object_del(json, "except");
+    if (json_array_size(ranges) == 1 && json_object_size(json_array_get(ranges, 0)) > 0)
+        json_object_update(json, json_array_get(ranges, 0));
+    if (json_array_size(ranges) <= 1)
+        json_object_del(json, "ranges");
+    return json;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static void set_calendars(json_t *json, const Policy *policy)
+{
+    g_autoptr(GList) names = policy->calendars == NULL ? NULL : g_hash_table_get_keys(policy->calendars);
+    json_t *calendars = json_object();
+
+    names = g_list_sort(names, by_text);
+    for (GList *name = names; name != NULL; name = name->next)
+        json_object_set_new(calendars, name->data, calendar_to_json(policy_calendar(policy, name->data)));
+    if (names != NULL)
+        json_object_set_new(json, "calendars", calendars);
+    else
+        json_decref(calendars);
 }
 
 static json_t *targets_to_json(const Policy *policy)
@@ -320,6 +361,7 @@ json_t *policy_to_json(const Policy *policy)
                                                                                : duration_json(policy->startup_guard_us));
     json_object_update(json, values);
     json_object_set_new(json, "notify", targets_to_json(policy));
+    set_calendars(json, policy);
     if (json_array_size(hosts) > 0)
         json_object_set_new(json, "topology", json_pack("{s:O}", "hosts", hosts));
     json_decref(hosts);
@@ -328,7 +370,7 @@ json_t *policy_to_json(const Policy *policy)
     set_list(json, "applications", applications);
     json_object_set_new(json, "placement", placement_to_json(policy));
     for (guint i = 0; i < policy->rules->len; i++)
-        json_array_append_new(rules, rule_to_json(policy, policy->rules->pdata[i]));
+        json_array_append_new(rules, rule_to_json(policy->rules->pdata[i]));
     json_object_set_new(json, "rules", rules);
     set_guards(json, policy);
     for (guint i = 0; i < policy->controls->len; i++)
