@@ -6,12 +6,12 @@
 
 #include <string.h>
 
-/* @earlier takes whatever @later listens to. */
+/* @earlier takes whatever @later listens to; outside of its hours, too: what it took waits for them. */
 static bool takes_all(const Rule *earlier, const Rule *later)
 {
     WhereRelation relation;
 
-    if (earlier->temporal != TEMPORAL_ONCE || later->temporal != TEMPORAL_ONCE || earlier->during != NULL || earlier->not_during != NULL)
+    if (earlier->temporal != TEMPORAL_ONCE || later->temporal != TEMPORAL_ONCE)
         return false;
     for (size_t i = 0; event_kinds_known[i] != NULL; i++)
         if (pattern_listens(later->on, event_kinds_known[i]) && !pattern_listens(earlier->on, event_kinds_known[i]))
@@ -27,11 +27,15 @@ static const YamlNode *rule_place(const Loader *l, const Rule *rule, const char 
     return at == NULL ? node : at;
 }
 
-static bool ever_holds(const Rule *rule)
+/* @when of a step; NULL: of none. */
+static bool ever_holds(const Rule *rule, const Expression *when)
 {
-    for (size_t i = 0; event_kinds_known[i] != NULL; i++)
-        if (pattern_listens(rule->on, event_kinds_known[i]) && may_hold(rule->where, &(Known){ .kind = event_kinds_known[i] }))
+    for (size_t i = 0; event_kinds_known[i] != NULL; i++) {
+        const Known known = { .kind = event_kinds_known[i] };
+
+        if (pattern_listens(rule->on, known.kind) && may_hold(rule->where, &known) && may_hold(when, &known))
             return true;
+    }
     return false;
 }
 
@@ -154,6 +158,17 @@ static void check_repeated(Loader *l, const Rule *rule, guint at)
     }
 }
 
+static void check_when(Loader *l, const Rule *rule)
+{
+    for (guint i = 0; i < rule->ladder->len; i++) {
+        const Step *step = rule->ladder->pdata[i];
+
+        if (step->when != NULL && !ever_holds(rule, step->when))
+            refuse(l, yaml_get(loader_place_of(l, step), "when"), "rule %s: %s is never tried: its condition never holds for %s", rule->name,
+                   step->action, rule->on);
+    }
+}
+
 static void check_ladder(Loader *l, const Rule *rule)
 {
     int largest = 0;
@@ -181,8 +196,10 @@ void check_reach(Loader *l)
     for (guint i = 0; i < rules->len; i++) {
         const Rule *rule = rules->pdata[i];
 
-        if (!ever_holds(rule))
+        if (!ever_holds(rule, NULL))
             refuse(l, rule_place(l, rule, "where"), "rule %s: its condition never holds for %s", rule->name, rule->on);
+        if (rule->during != NULL && rule->during == rule->not_during)
+            refuse(l, rule_place(l, rule, "not_during"), "rule %s: during and not_during are the same calendar: it never acts", rule->name);
         for (guint k = 0; k < i; k++) {
             const Rule *above = rules->pdata[k];
 
@@ -193,5 +210,7 @@ void check_reach(Loader *l)
             break;
         }
         check_ladder(l, rule);
+        if (rule->temporal != TEMPORAL_SEQUENCE && ever_holds(rule, NULL))
+            check_when(l, rule);
     }
 }

@@ -20,7 +20,7 @@ static void check_numbers(Loader *l, const YamlNode *node, const ControlRule *co
     if (control->min >= control->max)
         complain(l, yaml_get(node, "max") != NULL ? yaml_get(node, "max") : yaml_get(node, "min"),
                  "control %s: max has to be more than min", control->name);
-    if (control->max - control->min < control->dead_band)
+    else if (control->max - control->min < control->dead_band)
         complain(l, yaml_get(node, "dead_band"), "dead_band: wider than all from min to max: nothing would ever be set");
 }
 
