@@ -294,18 +294,24 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
         rules_match(s, entity, event);
 }
 
-static void command_done(Stage *s, Incident *incident, const Result *result)
+/* An answer can be old, of a command that was sent again or was long on its way: what was heard of the entity since the attempt began is
+ * worth more. And it is about what the command was done to, which may be another entity than the one that is to heal. */
+static void command_done(Stage *s, Incident *incident, const Command *command, const Result *result)
 {
     const char *state = json_string_or(result->values, "state", NULL);
     const Step *step = incident_step(s->engine, incident);
+    EntityState *entity = incident->entity;
 
     if (!incident_is_answered(incident))
         return;
     if (incident->state == INCIDENT_ACTING)
         ladder_go_on(s, incident);
-    if (state == NULL || step == NULL || incident->state != INCIDENT_VERIFYING)
+    if (state == NULL || step == NULL || incident->state != INCIDENT_VERIFYING || strcmp(command->entity, entity->path) != 0)
         return;
-    if (strcmp(state, step->healed_state) == 0) {
+    bool ill_since = is_ill(entity) && entity->since_us > entity_window(entity, incident->rule, incident->step)->ended_us;
+    if (ill_since && incident->healed_since_us == 0) {
+        ladder_attempt_failed(s, incident, "it failed again");
+    } else if (strcmp(state, step->healed_state) == 0) {
         ladder_seen_well(s, incident);
     } else if (strcmp(state, "failed") == 0 && incident->healed_since_us == 0) {
         ladder_attempt_failed(s, incident, "the agent did it, and it failed again");
@@ -352,7 +358,7 @@ static void step_result(Stage *s, const Result *result)
     /* A duplicate ran before and its result is forgotten: whether it helped is for the state to say. */
     if (result->state == RESULT_DONE || g_strcmp0(result->error, COMMAND_ERROR_DUPLICATE) == 0) {
         flight->answered = true;
-        command_done(s, incident, result);
+        command_done(s, incident, flight->command, result);
     } else if (incident->state == INCIDENT_ACTING) {
         command_failed(s, incident, result->error, result->text);
     }
@@ -381,6 +387,25 @@ static void step_timer(Stage *s)
     }
 }
 
+/* Commands in flight under an epoch that is over; while an operator has paused the engine they wait as everything does. */
+void commands_again(Stage *s)
+{
+    Engine *engine = s->engine;
+
+    for (GList *l = engine->incidents.head; engine->epoch != 0 && !engine->paused && l != NULL; l = l->next) {
+        Incident *incident = l->data;
+
+        for (guint i = 0; incident->state == INCIDENT_ACTING && i < incident->flights->len; i++) {
+            const Flight *flight = incident->flights->pdata[i];
+
+            if (flight->answered || flight->command->epoch == engine->epoch)
+                continue;
+            flight->command->epoch = engine->epoch;
+            put_command_again(s, incident, flight->command);
+        }
+    }
+}
+
 static void step_acting(Stage *s, uint64_t epoch)
 {
     Engine *engine = s->engine;
@@ -392,18 +417,7 @@ static void step_acting(Stage *s, uint64_t epoch)
                                                                                                    : "this engine acts");
     if (epoch == 0)
         return;
-    for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
-        Incident *incident = l->data;
-
-        for (guint i = 0; incident->state == INCIDENT_ACTING && i < incident->flights->len; i++) {
-            const Flight *flight = incident->flights->pdata[i];
-
-            if (flight->answered)
-                continue;
-            flight->command->epoch = epoch;
-            put_command_again(s, incident, flight->command);
-        }
-    }
+    commands_again(s);
     s->wake = UINT32_MAX;
 }
 

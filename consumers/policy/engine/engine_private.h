@@ -138,6 +138,9 @@ bool start_seen_enough(const Engine *engine);
 /* operator.c */
 void step_operator(Stage *s, const EngineInput *input);
 
+/* engine.c */
+void commands_again(Stage *s); /* those in flight under an epoch that is over */
+
 /* match.c: which rule an event concerns */
 void rules_match(Stage *s, EntityState *entity, const Event *event);
 

@@ -129,13 +129,15 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
     unsigned need = MAX(1u, engine->policy->evidence.need);
 
     *ret_independent = t.gone_independent >= need;
-    bool off = says_now(engine, host, CHANNEL_BMC) == SAYS_OFF;
+    /* Off is off until there is life; being heard again clears it. */
+    bool life = t.life_network || t.life_storage, off = host->channel[CHANNEL_BMC].says == SAYS_OFF && !life;
 
     if (session == SAYS_ALIVE)
         return t.gone_independent > 0 ? VERDICT_DEGRADED : VERDICT_ALIVE;
-    if (session == SAYS_LATE)
+    bool nobody_is_lost = engine->observer_fault || engine->hosts_fault; /* the plugin waits while many are silent: others must tell */
+    if (session == SAYS_LATE && (life || !*ret_independent || !nobody_is_lost))
         return VERDICT_DEGRADED;
-    if (off) /* of this life: being heard again clears it */
+    if (off)
         return VERDICT_OFF;
     if (session == SAYS_NOTHING)
         return VERDICT_UNKNOWN;

@@ -255,6 +255,8 @@ static void host_event(Stage *s, EntityState *entity, const Event *event)
     } else if (strcmp(kind, "host.evidence") == 0 && channel_parse(event_data_string(event, "channel"), &channel)) {
         const EntityState *by = host_by_agent(s->engine, event_fields(event)->source);
 
+        if (says_parse(event_data_string(event, "says")) == SAYS_NOTHING && entity->host->channel[channel].says == SAYS_OFF)
+            return; /* a BMC that does not answer takes nothing back: off is off until there is life */
         if (channel == CHANNEL_PEER && by != NULL && !host_is_up(by))
             return; /* a witness we do not hear ourselves is none */
         channel_put(&entity->host->channel[channel], says_parse(event_data_string(event, "says")), event, s->engine->now_us);
@@ -358,6 +360,10 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     }
     if (to != NULL) /* it migrates, or has migrated, there */
         proof_copy_add(vm, to, NULL, f->sequence);
+    if (to != NULL && over && g_strcmp0(vm->reason, "migrated") == 0) { /* the source's last word: it runs, elsewhere */
+        vm->host = to;
+        put_text(&entity->state, "running");
+    }
 }
 
 static Says session_says(const char *kind)

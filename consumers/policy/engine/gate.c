@@ -68,6 +68,7 @@ static bool guard_opens(const GateAsk *ask, Saying *saying)
 
 static bool observer_opens(const GateAsk *ask, Saying *saying)
 {
+    saying->capped = true; /* machines that stay away keep an observer ill for as long */
     bool independent = evidence_is_independent(ask->stage->engine, ask->incident->entity);
 
     say(saying, ask->stage->engine->observer_fault ? independent ? "ill, but others saw it too" : "ill" : "well");

@@ -41,6 +41,7 @@ static void do_resume(Stage *s, const EngineInput *input)
 {
     (void) input;
     s->engine->paused = false;
+    commands_again(s);
     s->wake |= WAKES(PAUSED);
 }
 

@@ -102,7 +102,7 @@ static void digest_vm(const Host *host, Vm *vm, GArray *digest)
         told.fact.reason = copy->reason;
     else
         told.fact.to = vm->moving_to;
-    if (vm->guest == GUEST_PANICKED)
+    if (vm->guest == GUEST_PANICKED && copy != NULL && copy->state == COPY_RUNNING)
         told.fact.kind = "vm.panicked";
     g_strlcpy(told.fact.boot_id, host->boot_id, sizeof told.fact.boot_id);
     if (told.fact.kind != NULL)

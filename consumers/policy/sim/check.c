@@ -20,7 +20,7 @@ static void knows_host_evidence(Knows *knows, const Event *event, int64_t now_us
     bool off = g_strcmp0(says, "off") == 0, gone = off || g_strcmp0(says, "gone") == 0;
 
     knows->gone_us[c] = gone ? now_us : 0;
-    if (c == SEEN_BMC)
+    if (c == SEEN_BMC && (off || g_strcmp0(says, "alive") == 0)) /* a BMC that does not answer takes nothing back */
         knows->off = off;
 }
 
@@ -65,8 +65,13 @@ static void knows_event(World *w, Seat *seat, const Event *event)
         if (thing->kind == THING_AGENT)
             knows_session(w, seat, thing, state, now_us);
         if (strcmp(f->kind, "host.up") == 0) {
-            memset(knows->gone_us, 0, sizeof knows->gone_us);
+            guint boot = g_str_hash(f->boot_id == NULL ? "" : f->boot_id);
+
+            knows->gone_us[SEEN_SESSION] = 0;
             knows->off = false;
+            if (boot != knows->boot) /* what was said is of another life */
+                memset(knows->gone_us, 0, sizeof knows->gone_us);
+            knows->boot = boot;
         }
     }
 }
@@ -184,7 +189,9 @@ static void check_fence(World *w, Seat *seat, const Order *order)
         gone += knows->gone_us[c] != 0 && now_us - knows->gone_us[c] <= stale_us;
     if (gone < 2)
         world_fail(w, INVARIANT_EVIDENCE, "%s is fenced on the word of %u channels", host->thing.id, gone);
-    if (host_lives(host) && host->nic && host->storage && !w->switches[host->rack])
+    /* Somebody had the time to see that it lives. */
+    if (host_lives(host) && w->now_us - host->up_us > US_PER_MINUTE && host->nic && host->storage && w->storages[0].works &&
+        !w->switches[host->rack])
         world_fail(w, INVARIANT_EVIDENCE, "%s is fenced, and nothing is wrong with it but its switch", host->thing.id);
     if (knows->off)
         world_fail(w, INVARIANT_FENCING, "%s is fenced, and the engine was told that it is off", host->thing.id);
@@ -251,6 +258,18 @@ static bool told_of(const World *w, const Vm *vm, const Thing *thing)
            g_hash_table_contains(w->notices, vm->home->thing.path);
 }
 
+/* Or of what it stands on: what a parent's notice covers is not told again. */
+static bool told_of_path(World *w, const char *path)
+{
+    const Thing *thing = thing_find(w, path);
+
+    if (thing != NULL && thing->kind == THING_VM)
+        return told_of(w, (const Vm *) (const void *) thing, thing);
+    if (thing != NULL && thing->kind == THING_SERVICE)
+        return told_of(w, ((const Service *) (const void *) thing)->vm, thing);
+    return g_hash_table_contains(w->notices, path);
+}
+
 static void check_incidents(World *w, const Seat *seat)
 {
     g_autoptr(json_t) incidents = engine_incidents(seat->engine);
@@ -262,7 +281,7 @@ static void check_incidents(World *w, const Seat *seat)
         int64_t wait = json_int_or(incident, "wait", 0);
 
         if (strcmp(state, "needs-human") == 0) {
-            if (!g_hash_table_contains(w->notices, entity))
+            if (!told_of_path(w, entity))
                 world_fail(w, INVARIANT_ENDS, "%s needs a human, and nobody was told", entity);
         } else if (wait != WAIT_OBSERVE_ONLY) {
             world_fail(w, INVARIANT_ENDS, "the incident of %s is still %s, waiting for %s", entity, state,
@@ -317,6 +336,9 @@ void check_end(World *w)
             check_incidents(w, &w->seats[i]);
     for (unsigned i = 0; i < w->n_services; i++)
         check_service(w, policy, &w->services[i]);
-    for (unsigned i = 0; i < w->n_vms; i++)
+    bool somebody = false; /* who could say what became of a host */
+    for (unsigned i = 0; i < w->n_hosts; i++)
+        somebody |= w->hosts[i].agent.link == LINK_UP;
+    for (unsigned i = 0; somebody && i < w->n_vms; i++)
         check_vm(w, policy, &w->vms[i]);
 }

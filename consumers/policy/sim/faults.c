@@ -255,6 +255,7 @@ static void host_part(World *w, Host *host, bool *part, bool works, const char *
     if (host->thing.dropped)
         return;
     *part = works;
+    host->up_us = works ? w->now_us : host->up_us;
     world_say(w, "the %s of %s %s", name, host->thing.id, works ? "works again" : "fails");
     host_changed(w, host);
 }
@@ -273,6 +274,7 @@ static void host_wakes(World *w, Host *host)
         return;
     world_say(w, "%s works again", host->thing.id);
     host->hung = false;
+    host->up_us = w->now_us;
     host->life++;
     host_agent_start(w, host);
     host_changed(w, host);

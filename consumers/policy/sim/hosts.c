@@ -70,6 +70,7 @@ static void on_booted(World *w, void *subject, int64_t life)
         return;
     host->up = true;
     host->hung = false;
+    host->up_us = w->now_us;
     g_snprintf(host->boot_id, sizeof host->boot_id, "%s.b%u", host->thing.id, ++host->boot);
     world_say(w, "%s has booted (%s)", host->thing.id, host->boot_id);
     host_changed(w, host);

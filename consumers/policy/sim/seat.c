@@ -332,8 +332,8 @@ static void on_delivery(World *w, void *subject, int64_t argument)
     (void) argument;
     if (seat->engine == NULL || !seat->connected || seat->link_number != delivery->link)
         g_queue_push_tail(&seat->backlog, event_ref(delivery->event));
-    else
-        take_event(w, seat, delivery->event);
+    else if (seat->arrive_us <= w->now_us || !chance(w, &seat->dice, w->options->profile->lost))
+        take_event(w, seat, delivery->event); /* or its queue overflows: the oldest goes, and the next one's number shows it */
     delivery_free(delivery);
 }
 
@@ -354,8 +354,6 @@ void seat_deliver(World *w, Seat *seat, Event *event)
         return;
     }
     bool late = chance(w, &seat->dice, profile->late);
-    if (seat->arrive_us > w->now_us && chance(w, &seat->dice, profile->lost))
-        return; /* its queue overflows: the oldest goes, and the next one's number shows it */
     seat->arrive_us = MAX(seat->arrive_us, w->now_us + random_between(&seat->dice, 200, 2 * US_PER_MS));
     fly(w, seat, event, seat->arrive_us - w->now_us + (late ? random_between(&seat->dice, 0, 3 * US_PER_S) : 0));
     if (chance(w, &seat->dice, profile->twice))
@@ -508,6 +506,9 @@ void seat_start(World *w, Seat *seat, bool first)
     seat->guard_us = seat_now_us(w, seat) + w->options->policy->startup_guard_us;
     if (first || !world_flaw(w, SIM_FLAW_NO_GUARD))
         feed(w, seat, &(EngineInput){ .kind = INPUT_START });
+    if (seat->resume_owed) /* the operator asks again */
+        feed(w, seat, &(EngineInput){ .kind = INPUT_OPERATOR, .verb = "resume", .who = "sim" });
+    seat->resume_owed = false;
     seat_look(w, seat);
 }
 
@@ -521,6 +522,7 @@ void seat_operate(World *w, const char *verb, const char *target, json_t *argume
 
         if (pause || strcmp(verb, "resume") == 0)
             seat->paused = pause && seat->engine != NULL;
+        seat->resume_owed |= seat->engine == NULL && strcmp(verb, "resume") == 0;
         if (seat->engine != NULL && !(pause && world_flaw(w, SIM_FLAW_NO_PAUSE)))
             feed(w, seat, &(EngineInput){ .kind = INPUT_OPERATOR, .verb = verb, .target = target, .who = "sim", .arguments = arguments });
     }

@@ -254,11 +254,12 @@ static void on_moved(World *w, void *subject, int64_t argument)
         return;
     vm->moving_to = NULL;
     bool fine = host_has_network(w, m->to) && host_has_network(w, m->from) && host_has_storage(w, m->to, vm->storage) &&
-                copy->state == COPY_RUNNING && vm_copy(vm, m->to) == NULL && host_free_bytes(w, m->to) >= vm->memory_bytes;
+                copy->state == COPY_RUNNING && vm_copy(vm, m->to) == NULL && vm->guest != GUEST_PANICKED && host_free_bytes(w, m->to) >= vm->memory_bytes;
     job_end(w, vm, m->from);
     if (!fine) {
         world_say(w, "the migration of %s to %s fails", vm->thing.id, m->to->thing.id);
-        vm_tell(w, vm, m->from, copy->state == COPY_RUNNING ? "vm.running" : "vm.paused", "none", copy->reason, NULL);
+        vm_tell(w, vm, m->from, copy->state != COPY_RUNNING ? "vm.paused" : vm->guest == GUEST_PANICKED ? "vm.panicked" : "vm.running", "none",
+                copy->reason, NULL);
     } else {
         Fact fact = { .kind = "vm.running", .intent = "none", .reason = "migrated", .host = m->to, .from = m->from };
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define STORY_MAX (256 * 1024)
-#define SETTLE_US (25 * US_PER_MINUTE) /* after the faults: longer than a ladder waits for what is gone, and climbs */
+#define SETTLE_US (25 * US_PER_MINUTE) /* after the faults: longer than a ladder waits for what is gone, and climbs; jobs can last longer */
 
 bool world_flaw(const World *w, SimFlaw flaw)
 {
@@ -202,7 +202,7 @@ World *world_new(const SimOptions *options, SimReport *report)
     w->quiet_us = random_between(&w->dice, profile->length_us[0], profile->length_us[1]);
     if (options->length_us != 0)
         w->quiet_us = options->length_us;
-    w->end_us = w->quiet_us + SETTLE_US;
+    w->end_us = w->quiet_us + SETTLE_US + options->policy->job_max_us;
     w->n_racks = MIN(G_N_ELEMENTS(w->switches), 1 + w->n_hosts / 4 + random_below(&w->dice, 2));
     w->n_feeds = 1 + random_below(&w->dice, 2);
     w->n_storages = 1 + random_below(&w->dice, 3);

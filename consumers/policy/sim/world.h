@@ -100,6 +100,7 @@ struct Host {
     unsigned boot;
     unsigned life;                 /* of changes of power and OS, for timers */
     char boot_id[24];
+    int64_t up_us;                 /* since then it lives */
     int64_t silent_us;             /* its storage heartbeats and leases stopped then; 0: they go on */
     Agent agent;
     bool watched, was_well;        /* others look at it; it was well when they did last */
@@ -191,6 +192,7 @@ typedef struct Knows {
     int64_t job_us;                /* a job began; 0: none is under way */
     int64_t gone_us[5];            /* hosts: since when each channel says gone, CHANNEL_…; 0: it does not */
     bool off;                      /* told, and not up since */
+    guint boot;                    /* hash of its life */
 } Knows;
 enum { SEEN_SESSION, SEEN_NETWORK, SEEN_STORAGE, SEEN_BMC };
 
@@ -216,7 +218,7 @@ struct Seat {
     json_t *snapshot;
     GPtrArray *history;            /* of Taken, since the snapshot */
     int64_t guard_us;
-    bool paused;
+    bool paused, resume_owed;
     GHashTable *issued;            /* "incident attempt" -> command id */
     Random dice;
 };
