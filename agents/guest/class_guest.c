@@ -65,6 +65,15 @@ static void act(GuestClass *guest, QmfCall *call, const char *action)
         command_gate_raise(context->gate, call, COMMAND_ERROR_ARGUMENT, "Invalid argument: intent: admin, command, update or shutdown");
         return;
     }
+    if (value_get(arguments, "parameters") != NULL && strcmp(action, "stop") != 0) {
+        g_autoptr(json_t) parameters = value_to_json(value_get(arguments, "parameters"));
+        g_autoptr(GError) error = NULL;
+
+        if (!service_give_parameters(service, parameters, &error)) {
+            command_gate_raise(context->gate, call, COMMAND_ERROR_ARGUMENT, error->message);
+            return;
+        }
+    }
     if (timeout_us <= 0) {
         const ServiceSpec *spec = service_spec(service);
 

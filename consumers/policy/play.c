@@ -87,9 +87,11 @@ static void say_command(Play *p, const EngineOutput *output, int64_t now_us)
     const Command *command = output->command;
     bool again = json_bool_or(output->json, "again", false);
 
-    say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I}", again ? "command again" : "command", command->action, "entity", command->entity,
+    const json_t *parameters = json_object_get(command->arguments, "parameters");
+
+    say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
                              "agent", command->agent, "attempt", (json_int_t) json_int_or(output->json, "attempt", 0), "epoch",
-                             (json_int_t) command->epoch));
+                             (json_int_t) command->epoch, "parameters", parameters));
     if (!again)
         g_ptr_array_add(p->commands, g_strdup(command->id));
 }

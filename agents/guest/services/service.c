@@ -54,6 +54,7 @@ struct Service {
     int64_t since_us;
     GList *ops; /* of Op, in order */
     Op *op;     /* that has the turn and changes something; NULL while only looking */
+    json_t *next_parameters; /* object, taken at the next start; or NULL */
     bool seen;          /* control is more than a guess */
     bool stop_wanted;   /* by command; remembered */
     ServiceIntent stop_intent;
@@ -357,11 +358,21 @@ static void on_step_done(const ActionResult *result, void *user)
     op_finish(op, result->rc, result->text);
 }
 
+static void take_parameters(Service *s)
+{
+    if (s->spec->parameters == NULL)
+        s->spec->parameters = json_object();
+    json_object_update(s->spec->parameters, s->next_parameters);
+    json_decref(g_steal_pointer(&s->next_parameters));
+}
+
 static void op_step(Op *op, OpStep step, const char *action, int64_t deadline_us)
 {
     Service *s = op->service;
 
     op->step = step;
+    if (step == STEP_ACT && s->next_parameters != NULL && strcmp(action, "stop") != 0)
+        take_parameters(s); /* a restart stops what ran with the old ones */
     s->backend->class->act(s->backend, action, deadline_us, on_step_done, op);
 }
 
@@ -414,6 +425,41 @@ static gboolean on_op_waited(void *user)
     return G_SOURCE_REMOVE;
 }
 
+#define PARAMETERS_MAX 64
+#define PARAMETER_MAX_BYTES 4096
+
+static bool is_parameter(const char *name, const json_t *value)
+{
+    size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+    return length > 0 && length < 64 && name[length] == '\0' && !g_ascii_isdigit(name[0]) && json_is_string(value) &&
+           json_string_length(value) <= PARAMETER_MAX_BYTES && strlen(json_string_value(value)) == json_string_length(value);
+}
+
+bool service_give_parameters(Service *service, const json_t *parameters, GError **error)
+{
+    const char *name;
+    json_t *value;
+
+    if (service->spec->standard == NULL || strcmp(service->spec->standard, "ocf") != 0) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "parameters: only OCF agents take any, %s is %s", service->spec->name,
+                    service->spec->standard == NULL ? "none" : service->spec->standard);
+        return false;
+    }
+    if (!json_is_object(parameters) || json_object_size(parameters) > PARAMETERS_MAX) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "parameters: a map of at most %d texts is wanted", PARAMETERS_MAX);
+        return false;
+    }
+    json_object_foreach((json_t *) parameters, name, value)
+        if (!is_parameter(name, value)) {
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "parameters: %.64s: a name of letters, digits and _, and a text are wanted", name);
+            return false;
+        }
+    json_decref(service->next_parameters);
+    service->next_parameters = json_deep_copy(parameters);
+    return true;
+}
+
 void service_act(Service *service, const char *action, ServiceIntent intent, int64_t deadline_us, ServiceDone done, void *user)
 {
     Op *op = g_new0(Op, 1);
@@ -450,6 +496,7 @@ void service_free(Service *service)
     service_report_done(&service->control);
     service_report_done(&service->published);
     g_free(service->probe_text);
+    json_decref(service->next_parameters);
     service_spec_free(service->spec);
     g_free(service);
 }

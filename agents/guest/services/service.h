@@ -22,6 +22,9 @@ const ServiceReport *service_report(const Service *service); /* what holds now; 
 ServiceState service_previous(const Service *service);       /* before the last change */
 int64_t service_since_us(const Service *service);            /* wall clock of the last change */
 
+/* From the next start on: merged into the agent's parameters. Only OCF agents take any. Errors: SPEC_ERROR-like, for the caller's answer. */
+bool service_give_parameters(Service *service, const json_t *parameters, GError **error);
+
 /* @rc: OCF code. @text: for people. */
 typedef void (*ServiceDone)(Service *service, int rc, const char *text, void *user);
 /* @action: "start" "stop" "restart" "monitor". @intent: what a stop or start is called: COMMAND, or what the caller states. Waits for its

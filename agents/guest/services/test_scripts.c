@@ -213,6 +213,26 @@ static void test_the_dummy_of_resource_agents(void)
     world_free(w);
 }
 
+/* The state file is a parameter: given another one, the service runs with it, and the old one has been stopped. */
+static void test_parameters_hold_from_the_next_start(void)
+{
+    World *w = world_new(NULL);
+    g_autofree char *elsewhere = g_strdup_printf("%s/elsewhere", w->folder), *before = g_strdup_printf("%s/state", w->folder);
+    g_autoptr(json_t) parameters = json_pack("{s:s}", "state", elsewhere), wrong = json_pack("{s:s}", "a b", "x");
+    g_autoptr(GError) error = NULL;
+
+    world_watch(w, CODES);
+    g_assert_cmpint(world_act(w, "start", 5 * US_PER_S), ==, 0);
+    g_assert_true(service_give_parameters(w->service, parameters, &error));
+    g_assert_true(g_file_test(before, G_FILE_TEST_EXISTS));
+    g_assert_cmpint(world_act(w, "restart", 5 * US_PER_S), ==, 0);
+    g_assert_true(g_file_test(elsewhere, G_FILE_TEST_EXISTS));
+    g_assert_false(g_file_test(before, G_FILE_TEST_EXISTS));
+    g_assert_false(service_give_parameters(w->service, wrong, &error));
+    g_assert_nonnull(strstr(error->message, "a b"));
+    world_free(w);
+}
+
 static void test_a_missing_program_is_said(void)
 {
     World *w = world_new(NULL);
@@ -237,6 +257,7 @@ int main(int argc, char **argv)
     g_test_add_func("/ocf/operations wait for each other", test_operations_on_one_service_wait_for_each_other);
     g_test_add_func("/ocf/failures in a row are counted", test_failures_in_a_row_are_counted);
     g_test_add_func("/ocf/the Dummy of resource-agents", test_the_dummy_of_resource_agents);
+    g_test_add_func("/ocf/parameters hold from the next start", test_parameters_hold_from_the_next_start);
     g_test_add_func("/ocf/a missing program is said", test_a_missing_program_is_said);
     g_test_add_func("/lsb/status becomes ocf", test_lsb_status_becomes_ocf);
     g_test_add_func("/exec/commands given in the settings", test_commands_given_in_the_settings);

@@ -76,8 +76,14 @@ static void resolve_service(Engine *engine, const Step *step, Deed *deed)
 {
     const char *slash = strchr(path_id(deed->target), '/');
     json_t *arguments = json_pack("{s:s, s:I}", "name", slash == NULL ? "" : slash + 1, "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
-    json_t *parameters = service_parameters(engine, deed->target);
+    json_t *parameters;
+    g_autofree char *missing = NULL;
 
+    if (!service_parameters(engine, deed->target, &parameters, &missing)) {
+        json_decref(arguments);
+        wait_for(deed, WAIT_REFERENCE, g_strdup_printf("%s is not known yet", missing));
+        return;
+    }
     if (parameters != NULL)
         json_object_set_new(arguments, "parameters", parameters);
     deed_command(deed, step->action, deed->target, deed->target->agent, arguments);

@@ -101,9 +101,12 @@ bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
 /* Something follows from what was heard: the entity's state, and what rules say to it. @cause may be NULL; @data (transfer full). */
 void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data);
 
+/* parameters.c: what its application gives @service, references filled in; *ret_parameters (transfer full) may be NULL. False: *ret_missing
+ * (transfer full) is not known now. */
+bool service_parameters(Engine *engine, const EntityState *service, json_t **ret_parameters, char **ret_missing);
+
 /* plan.c */
 EntityState *app_of(Engine *engine, const EntityState *entity);
-json_t *service_parameters(Engine *engine, const EntityState *service); /* (transfer full), or NULL */
 void plan_resolve(Stage *s, Incident *incident, const Step *step, Deed *deed);
 
 /* ladder.c: what to do next about an incident */

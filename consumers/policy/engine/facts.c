@@ -337,6 +337,8 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
 
     g_free(vm->reason);
     vm->reason = g_strdup(event_data_string(event, "reason"));
+    if (event_data_string(event, "address") != NULL && g_strcmp0(vm->address, event_data_string(event, "address")) != 0)
+        s->wake |= WAKES(REFERENCE);
     put_text(&vm->address, event_data_string(event, "address"));
     put_list(&vm->storage, event_value(event, "storage"));
     vm->memory_bytes = (uint64_t) MAX(0, json_int_or(event_data(event), "memory_bytes", (json_int_t) vm->memory_bytes));

@@ -45,6 +45,7 @@ static const char *const wait_texts[] = {
     [WAIT_PROOF] = "a proof that no other copy runs",
     [WAIT_PLACE] = "a host that can take it",
     [WAIT_STORAGE] = "its storage to be well again",
+    [WAIT_REFERENCE] = "what another VM has not told yet",
     [WAIT_MAINTENANCE] = "maintenance to end",
     [WAIT_HOLD] = "a hold to be released",
     [WAIT_SILENCE] = "a silence to end",

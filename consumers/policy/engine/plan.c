@@ -16,13 +16,6 @@ EntityState *app_of(Engine *engine, const EntityState *entity)
     return entity_ensure(engine, path);
 }
 
-json_t *service_parameters(Engine *engine, const EntityState *service)
-{
-    (void) engine;
-    (void) service;
-    return NULL;
-}
-
 void plan_resolve(Stage *s, Incident *incident, const Step *step, Deed *deed)
 {
     (void) s;

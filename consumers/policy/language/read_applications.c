@@ -24,6 +24,8 @@ static void read_parameters(Loader *l, const YamlNode *node, AppService *service
     for (size_t i = 0; node->kind == YAML_MAP && i < yaml_size(node); i++)
         if (yaml_at(node, i)->kind != YAML_SCALAR)
             complain(l, yaml_at(node, i), "parameters: %s: a text, a number, true or false is wanted", yaml_key(node, i));
+    if (strcmp(service->standard, "ocf") != 0)
+        complain(l, node, "parameters: only OCF agents take any; service %s is %s", service->name, service->standard);
     service->parameters = yaml_to_json(node);
 }
 
