@@ -112,6 +112,8 @@ static gboolean on_commit(gpointer user)
     timer_set(p);
     for (guint i = 0; i < deliveries->len; i++)
         amqp_delivery_accept(deliveries->pdata[i]);
+    if (p->bus != NULL && p->deliveries->len == 0)
+        bus_settle(p->bus);
     return G_SOURCE_REMOVE;
 }
 

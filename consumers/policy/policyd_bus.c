@@ -407,8 +407,16 @@ static void open_receivers(Bus *bus)
     bus->events = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .name = subscription, .address = EVENTS_ADDRESS, .durable = true,
                                                                          .topic = true, .credit = 500, .on_message = on_event,
                                                                          .on_error = on_receiver_error, .user = bus });
-    bus->results = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .address = RESULTS_ADDRESS, .credit = 500, .on_message = on_result,
-                                                                          .on_error = on_receiver_error, .user = bus });
+}
+
+void bus_settle(Bus *bus)
+{
+    if (ACTING(bus) && bus->results == NULL)
+        bus->results = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .address = RESULTS_ADDRESS, .credit = 500,
+                                                                              .on_message = on_result, .on_error = on_receiver_error,
+                                                                              .user = bus });
+    else if (!ACTING(bus))
+        g_clear_pointer(&bus->results, amqp_receiver_free);
 }
 
 Bus *bus_new(Policyd *p, const PolicydOptions *options)

@@ -44,6 +44,8 @@ bool policy_begin(Policyd *p, Policy *policy, GError **error);
 Bus *bus_new(Policyd *p, const PolicydOptions *options);
 void bus_free(Bus *bus);
 void bus_send(Bus *bus, const Command *command);
+/* After a commit, when no delivery waits: only the acting engine takes results, which are one queue for all. */
+void bus_settle(Bus *bus);
 bool bus_is_open(const Bus *bus);
 
 /* policyd_agent.c: the object "Policy" on the QMF side. */
