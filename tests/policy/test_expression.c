@@ -176,6 +176,68 @@ static void test_numbers_and_texts(void)
     g_assert_cmpstr(other, ==, "false");
 }
 
+static bool is_known(const char *field, const char *literal, char **ret_why)
+{
+    g_autofree char *text = g_strdup_printf("event.%s == %s", field, literal);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Expression) expression = expression_parse(text, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, &error);
+
+    *ret_why = error == NULL ? NULL : g_strdup(error->message);
+    return expression != NULL;
+}
+
+static char *source_file(const char *name)
+{
+    g_autofree char *path = g_build_filename(g_getenv("MEND_SOURCE_DIR"), name, NULL);
+    char *text = NULL;
+
+    g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    return text;
+}
+
+static void test_every_field_of_the_schema_may_be_named(void)
+{
+    g_autofree char *schema = source_file("schemas/mend-guest.xml");
+    g_autoptr(GRegex) arg = g_regex_new("<arg name=\"(\\w+)\" type=\"(\\w+)\"", 0, 0, NULL);
+    g_autoptr(GMatchInfo) found = NULL;
+    unsigned n = 0;
+
+    *strstr(schema, "</eventArguments>") = '\0';
+    for (g_regex_match(arg, schema, 0, &found); g_match_info_matches(found); g_match_info_next(found, NULL)) {
+        g_autofree char *name = g_match_info_fetch(found, 1), *type = g_match_info_fetch(found, 2), *why = NULL;
+
+        g_test_message("event.%s, %s", name, type);
+        g_assert_true(is_known(name, strstr(type, "str") != NULL ? "'x'" : "1", &why));
+        n++;
+    }
+    g_assert_cmpuint(n, >=, 15);
+}
+
+static void test_every_field_of_the_wire_may_be_named(void)
+{
+    g_autofree char *page = source_file("docs/wire.md");
+    g_autoptr(GRegex) row = g_regex_new("^\\|[^|]*\\|[^|]*\\|([^|]*)\\|$", G_REGEX_MULTILINE, 0, NULL);
+    g_autoptr(GRegex) inside = g_regex_new("\\([^)]*\\)|[^`]*\\bby name\\b", 0, 0, NULL), word = g_regex_new("[a-z_]+(?=[^`]*`(?:[^`]*`[^`]*`)*[^`]*$)", 0, 0, NULL);
+    g_autoptr(GMatchInfo) rows = NULL;
+    const char *table = strstr(page, "| kind.state | entity |"), *end = strstr(table, "\n\n");
+    unsigned n = 0;
+
+    for (g_regex_match_full(row, table, end - table, 0, 0, &rows, NULL); g_match_info_matches(rows); g_match_info_next(rows, NULL)) {
+        g_autofree char *cell = g_match_info_fetch(rows, 1), *fields = g_regex_replace_literal(inside, cell, -1, 0, "", 0, NULL);
+        g_autoptr(GMatchInfo) words = NULL;
+
+        for (g_regex_match(word, fields, 0, &words); g_match_info_matches(words); g_match_info_next(words, NULL)) {
+            g_autofree char *field = g_match_info_fetch(words, 0), *text = g_strdup_printf("has(event.%s)", field);
+            g_autoptr(GError) error = NULL;
+            g_autoptr(Expression) expression = expression_parse(text, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, &error);
+
+            g_assert_no_error(error);
+            n++;
+        }
+    }
+    g_assert_cmpuint(n, >=, 40);
+}
+
 static bool know_nothing(const CelName *name, CelArena *arena, void *user, CelValue *ret_value)
 {
     *ret_value = cel_error_at("not known", 0);
@@ -200,6 +262,8 @@ int main(int argc, char **argv)
     g_test_add_func("/expression/mistakes", test_mistakes_are_named_with_their_place);
     g_test_add_func("/expression/bounds", test_depth_and_length_are_bounded);
     g_test_add_func("/expression/numbers-and-texts", test_numbers_and_texts);
+    g_test_add_func("/expression/schema", test_every_field_of_the_schema_may_be_named);
+    g_test_add_func("/expression/wire", test_every_field_of_the_wire_may_be_named);
     g_test_add_func("/expression/not-known", test_what_is_not_known_is_neither_there_nor_absent);
     return g_test_run();
 }

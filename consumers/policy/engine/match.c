@@ -9,22 +9,25 @@
 static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
 {
     const Policy *policy = s->engine->policy;
+    const char *kind = event_fields(scope->event)->kind;
+    bool well = g_strcmp0(scope->entity->state, healthy_state(kind)) == 0;
 
     for (guint i = 0; i < policy->rules->len; i++) {
         const Rule *rule = policy->rules->pdata[i];
-        g_autoptr(json_t) values = json_object();
         g_autofree char *why = NULL;
 
-        if (!rule_listens(rule, event_fields(scope->event)->kind))
+        if (!rule_listens(rule, kind))
             continue;
-        ExpressionVerdict verdict =
-            rule->where == NULL ? EXPRESSION_TRUE : expression_holds(rule->where, scope_look_up, scope, values, &why);
-        if (verdict == EXPRESSION_TRUE) {
+        bool holds = rule->where == NULL || expression_holds(rule->where, scope_look_up, scope, NULL, NULL) == EXPRESSION_TRUE;
+        if (!holds && well)
+            continue; /* that nothing is done about what is well needs no reason */
+        g_autoptr(json_t) values = json_object();
+        if (rule->where != NULL) /* the same again, for the record */
+            expression_holds(rule->where, scope_look_up, scope, values, &why);
+        if (holds) {
             *ret_values = g_steal_pointer(&values);
             return rule;
         }
-        if (g_strcmp0(scope->entity->state, healthy_state(event_fields(scope->event)->kind)) == 0)
-            continue; /* that nothing is done about what is well needs no reason */
         put_record(s, "rule.passed-over", NULL, scope->entity->path,
                    json_pack("{s:s, s:s, s:s, s:O}", "event", event_fields(scope->event)->id, "rule", rule->name, "where",
                              expression_text(rule->where), "values", values),

@@ -45,17 +45,18 @@ static PathParts parts_of(const char *path)
 
 /* ---- entity ---- */
 
-static bool application_field(const Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
+static bool application_field(Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
 {
     PathParts parts = parts_of(scope->entity->path);
-    const char *vm = NULL, *app = NULL, *kind = scope->entity->path;
+    const char *kind = scope->entity->path;
 
-    if (strncmp(kind, "service/", 8) == 0 || strncmp(kind, "vm/", 3) == 0) {
+    if (!scope->located && (strncmp(kind, "service/", 8) == 0 || strncmp(kind, "vm/", 3) == 0)) {
         const char *id = cel_alloc_text(arena, parts.id, parts.id_length);
 
-        app = id == NULL ? NULL : policy_application(scope->engine->policy, id, scope->entity->hostname, parts.name, &vm);
+        scope->app = id == NULL ? NULL : policy_application(scope->engine->policy, id, scope->entity->hostname, parts.name, &scope->app_vm);
     }
-    return text_or_empty(tag == NAME_ENTITY_APP ? app : vm, ret_value);
+    scope->located = true;
+    return text_or_empty(tag == NAME_ENTITY_APP ? scope->app : scope->app_vm, ret_value);
 }
 
 static bool groups(const Scope *scope, CelArena *arena, CelValue *ret_value)
@@ -95,7 +96,7 @@ static bool vm_setting(const Scope *scope, NameTag tag, CelValue *ret_value)
     return true;
 }
 
-static bool entity_field(const Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
+static bool entity_field(Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
 {
     const char *path = scope->entity->path;
     PathParts parts = parts_of(path);
@@ -216,7 +217,7 @@ static bool window_field(const Scope *scope, NameTag tag, CelValue *ret_value)
 
 bool scope_look_up(const CelName *name, CelArena *arena, void *user, CelValue *ret_value)
 {
-    const Scope *scope = user;
+    Scope *scope = user;
 
     switch (name->tag) {
     case NAME_EVENT_KIND:

@@ -15,6 +15,8 @@ typedef struct Scope {          /* all borrowed; { .engine, .entity } is enough 
         int64_t count;
         double average, last;
     } *window;                  /* NULL: window.… is absent */
+    bool located;               /* scope.c's own, between expressions about one entity: the application is looked for once */
+    const char *app, *app_vm;
 } Scope;
 
 /* A CelLookup; @user: Scope *. */
