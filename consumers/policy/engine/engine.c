@@ -26,6 +26,9 @@ Engine *engine_new(Policy *policy)
     engine->closed = g_ptr_array_new_with_free_func((GDestroyNotify) incident_free);
     engine->quiets = g_ptr_array_new_with_free_func((GDestroyNotify) quiet_state_free);
     engine->jobs = g_ptr_array_new_with_free_func((GDestroyNotify) job_free);
+    engine->budgets = budgets_new();
+    engine->numbers = g_hash_table_new(g_int64_hash, g_int64_equal);
+    due_init(&engine->budget_due, DUE_BUDGET);
     engine->troubles = g_ptr_array_new_with_free_func((GDestroyNotify) trouble_free);
     engine->timer_us = NEVER_US;
     engine->next_number = 1;
@@ -43,6 +46,8 @@ void engine_free(Engine *engine)
     g_ptr_array_unref(engine->quiets);
     g_ptr_array_unref(engine->jobs);
     g_ptr_array_unref(engine->troubles);
+    budgets_free(engine->budgets);
+    g_hash_table_unref(engine->numbers);
     g_free(engine->paused_by);
     g_free(engine->paused_why);
     g_queue_clear_full(&engine->incidents, (GDestroyNotify) incident_free);
@@ -381,7 +386,8 @@ static void step_timer(Stage *s)
         case DUE_QUIET:      quiet_due(s, DUE_OWNER(due, QuietState, due));           break;
         case DUE_QUARANTINE: quarantine_due(s, DUE_OWNER(due, Trouble, due));         break;
         case DUE_FLAP:       flapping_due(s, DUE_OWNER(due, Flapper, due));           break;
-        case DUE_BUDGET:     break;
+        case DUE_BUDGET:     engine->budgets_touched = true;                          break;
+        case DUE_PARENT:     parent_speaks(s, DUE_OWNER(due, Incident, speak_due));   break;
         case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }
     }

@@ -11,6 +11,7 @@
 #include "consumers/policy/engine/parent.h"
 #include "consumers/policy/engine/quarantine.h"
 #include "consumers/policy/engine/quiet.h"
+#include "consumers/policy/engine/spend.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
 #define ENTITIES_MAX (1u << 20)
@@ -56,6 +57,10 @@ struct Engine {
     GPtrArray *closed;             /* of Incident, owned: until the end of the step, so that whoever holds one sees that it is closed */
     GPtrArray *quiets;             /* of QuietState, owned */
     GPtrArray *jobs;               /* of Job, owned */
+    Budgets *budgets;              /* asks are named by incident number */
+    DueTime budget_due;            /* when a rate lets the next one through */
+    bool budgets_touched;          /* within a step: somebody may be served */
+    GHashTable *numbers;           /* number -> Incident, borrowed: the open ones */
     GPtrArray *troubles;           /* of Trouble, owned */
     uint64_t next_quiet;
     struct {
@@ -84,6 +89,9 @@ void put_record(Stage *s, const char *kind, const Incident *incident, const char
     G_GNUC_PRINTF(6, 7);
 /* Kept back while a quiet or a parent's incident covers @incident. */
 void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, const char *format, ...) G_GNUC_PRINTF(5, 6);
+/* One that is about other things, too: @entities (transfer full), a list of paths. */
+void put_notice_about(Stage *s, const char *kind, const char *to, Incident *incident, json_t *entities, const char *format, ...)
+    G_GNUC_PRINTF(6, 7);
 /* The decision is told with the command: hosts looked at (@considered, may be NULL), and every gate. */
 void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates, json_t *rungs);
 void put_command_again(Stage *s, const Incident *incident, const Command *command);

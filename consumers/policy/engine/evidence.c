@@ -175,6 +175,7 @@ static void vms_lost(Stage *s, EntityState *host, const Event *event)
 
             g_free(vm->vm->before_lost);
             vm->vm->before_lost = g_strdup(vm->state);
+            jobs_over(s, vm);
             event_derive(s, vm, "vm.lost", event, data);
         }
     }

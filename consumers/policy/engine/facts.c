@@ -331,7 +331,7 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     bool over = strcmp(entity->state, "stopped") == 0 || strcmp(entity->state, "crashed") == 0;
 
     if (over)
-        boot_over(s, entity, false);
+        jobs_over(s, entity);
     else if (strcmp(entity->state, "starting") == 0)
         boot_begun(s, entity);
 
@@ -395,7 +395,7 @@ static void agent_event(Stage *s, EntityState *agent, const Event *event)
         if (vm != NULL) {
             channel_put(&vm->vm->agent, says, event, s->engine->now_us);
             if (says == SAYS_ALIVE)
-                boot_over(s, vm, true);
+                boot_over(s, vm);
             evidence_judge_vm(s, vm, event);
         }
     }

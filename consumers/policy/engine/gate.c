@@ -72,6 +72,7 @@ static bool observer_opens(const GateAsk *ask, Saying *saying)
     bool independent = evidence_is_independent(ask->stage->engine, ask->incident->entity);
 
     say(saying, ask->stage->engine->observer_fault ? independent ? "ill, but others saw it too" : "ill" : "well");
+    saying->capped = true;
     return !ask->stage->engine->observer_fault || independent;
 }
 
@@ -170,7 +171,7 @@ static bool parent_opens(const GateAsk *ask, Saying *saying)
     return false;
 }
 
-static const EntityState *goes_to(const GateAsk *ask)
+const EntityState *gate_goes_to(const GateAsk *ask)
 {
     const Command *first = ask->deed->kind == DEED_COMMANDS ? ask->deed->commands->pdata[0] : NULL;
     const char *id = first == NULL ? NULL : json_string_or(first->arguments, strcmp(first->action, "vm.migrate") == 0 ? "to" : "host", NULL);
@@ -182,7 +183,7 @@ static const EntityState *goes_to(const GateAsk *ask)
 /* Only of new VMs: one whose copy is there can start nowhere else. */
 static bool quarantine_opens(const GateAsk *ask, Saying *saying)
 {
-    const EntityState *host = ask->stage->engine->troubles->len == 0 ? NULL : goes_to(ask);
+    const EntityState *host = ask->stage->engine->troubles->len == 0 ? NULL : gate_goes_to(ask);
     int64_t until_us = host == NULL ? 0 : quarantine_until_us(ask->stage->engine, host);
 
     if (until_us == 0 || (ask->deed->target->vm != NULL && proof_copy(ask->deed->target->vm, host) != NULL))
@@ -200,7 +201,7 @@ static bool action_starts(const char *action)
 static bool busy_opens(const GateAsk *ask, Saying *saying)
 {
     Engine *engine = ask->stage->engine;
-    const EntityState *target = ask->deed->target, *host = target == NULL || action_starts(ask->step->action) ? goes_to(ask) : host_of(engine, target);
+    const EntityState *target = ask->deed->target, *host = target == NULL || action_starts(ask->step->action) ? gate_goes_to(ask) : host_of(engine, target);
     const Incident *incident = target == NULL ? NULL : busy_with(engine, target, host, ask->incident);
 
     if (incident == NULL)
@@ -240,6 +241,24 @@ static bool backoff_opens(const GateAsk *ask, Saying *saying)
     return ask->stage->engine->now_us >= ask->backoff_until_us;
 }
 
+static bool budget_opens(const GateAsk *ask, Saying *saying)
+{
+    BudgetAnswer answer;
+
+    spend_would(ask, &answer);
+    bool open = answer.verdict == BUDGET_GRANTED;
+    if (!open) {
+        /* The queue calls whose turn it is; only what it cannot see is looked at again. */
+        bool unseen = answer.verdict == BUDGET_UNHEALTHY || answer.verdict == BUDGET_FULL;
+
+        say(saying, "%s", answer.reason);
+        saying->until_us = unseen ? answer.again_us : NEVER_US;
+        saying->capped = answer.verdict == BUDGET_UNHEALTHY;
+    }
+    budget_answer_clear(&answer);
+    return open;
+}
+
 static bool deed_opens(const GateAsk *ask, Saying *saying)
 {
     if (ask->deed->kind != DEED_WAIT)
@@ -275,6 +294,7 @@ static const struct {
     { "busy", WAIT_BUSY, busy_opens, .always = true, .named = true },
     { "back-off", WAIT_BACKOFF, backoff_opens },
     { "deed", WAIT_PROOF, deed_opens, .always = true, .named = true },
+    { "budget", WAIT_BUDGET, budget_opens, .named = true },
 };
 
 void gate_answer_clear(GateAnswer *answer)

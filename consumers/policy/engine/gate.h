@@ -32,6 +32,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GateAnswer, gate_answer_clear)
 
 /* The first gate that does not open, or WAIT_NONE. */
 void gates_ask(const GateAsk *ask, GateAnswer *ret_answer);
+/* The host its first command starts something on, or moves it to; NULL: none. */
+const EntityState *gate_goes_to(const GateAsk *ask);
 /* Every gate: [{"gate", "open", "text"}], in the order asked. (transfer full) */
 json_t *gates_to_json(const GateAsk *ask);
 

@@ -103,6 +103,7 @@ Incident *incident_new(void)
 
     incident->flights = g_ptr_array_new_with_free_func((GDestroyNotify) flight_free);
     due_init(&incident->due, DUE_INCIDENT);
+    due_init(&incident->speak_due, DUE_PARENT);
     return incident;
 }
 
@@ -181,6 +182,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
     json_object_set_new(json, "healed_since_us", json_integer(i->healed_since_us));
     if (i->boot_id != NULL)
         json_object_set_new(json, "boot_id", json_string(i->boot_id));
+    if (i->speak_due.at_us != NEVER_US)
+        json_object_set_new(json, "speak_due_us", json_integer(i->speak_due.at_us));
     if (i->speaks_for != 0)
         json_object_set_new(json, "speaks_for", json_integer(i->speaks_for));
     if (i->wait_text != NULL)
@@ -245,7 +248,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->rule = g_strdup(rule);
     i->boot_id = g_strdup(json_string_or(json, "boot_id", NULL));
     i->wait = (IncidentWait) wait;
-    i->number = i->due.order = (uint64_t) json_int_or(json, "number", 0);
+    i->number = i->due.order = i->speak_due.order = (uint64_t) json_int_or(json, "number", 0);
     i->due.priority = (int) json_int_or(json, "priority", 50);
     i->step = (unsigned) json_int_or(json, "step", 0);
     i->step_attempts = (unsigned) json_int_or(json, "step_attempts", 0);

@@ -55,6 +55,7 @@ typedef struct Incident {
     int64_t healed_since_us;   /* 0: not seen well */
     GPtrArray *flights;        /* of Flight: the commands of the present attempt, in the order they left */
     bool goes_on;              /* the present attempt has more commands to send */
+    DueTime speak_due;         /* when it speaks for what stands on its entity */
     unsigned speaks_for;       /* notices about what stands on its entity that were kept back */
     EntityState *target;       /* what the present attempt is done to: nothing else is done to it meanwhile; borrowed; NULL: no attempt */
     IncidentWait gave_up;      /* NEEDS_HUMAN: what was waited for too long; NONE: the ladder was used up */

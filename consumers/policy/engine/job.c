@@ -100,22 +100,20 @@ void boot_begun(Stage *s, EntityState *vm)
     job_begin(s, vm, "boot", s->engine->now_us + boot_grace_us(s->engine, vm));
 }
 
-void boot_over(Stage *s, EntityState *vm, bool heard)
+void boot_over(Stage *s, EntityState *vm)
 {
     Job *job = job_named(s->engine, vm, "boot");
     int64_t took_us = s->engine->now_us - vm->vm->booting_since_us;
 
-    if (heard && vm->vm->booting_since_us != 0) {
+    if (vm->vm->booting_since_us != 0) {
         if (vm->vm->boots_us->len >= BOOTS_KEPT)
             g_array_remove_index(vm->vm->boots_us, 0);
         g_array_append_val(vm->vm->boots_us, took_us);
     }
     vm->vm->booting_since_us = 0;
-    if (job != NULL && heard) {
+    if (job != NULL) {
         job->until_us = s->engine->now_us + BOOT_SETTLES_US;
         due_set(&s->engine->due, &job->due, job->until_us);
-    } else if (job != NULL) {
-        job_end(s, job);
     }
 }
 
@@ -149,6 +147,14 @@ void job_due(Stage *s, Job *job)
     put_record(s, "job.overdue", NULL, job->vm->path, json_pack("{s:s, s:I}", "job", job->name, "lasted_us", (json_int_t) lasted_us),
                "%s of %s lasts longer than %s: it holds nothing back any more", job->name, job->vm->path, lasted);
     job_end(s, job);
+}
+
+void jobs_over(Stage *s, EntityState *vm)
+{
+    vm->vm->booting_since_us = 0;
+    for (guint i = s->engine->jobs->len; i-- > 0;)
+        if (((Job *) s->engine->jobs->pdata[i])->vm == vm)
+            job_end(s, s->engine->jobs->pdata[i]);
 }
 
 const Job *job_on(Engine *engine, const EntityState *entity)

@@ -21,6 +21,7 @@ void job_free(Job *job);
 /* "vm.job": begun or ended. */
 void job_event(Stage *s, EntityState *vm, const Event *event);
 void job_due(Stage *s, Job *job);
+void jobs_over(Stage *s, EntityState *vm); /* it does not run any more, or its host is gone: nothing is in progress there */
 /* The oldest one in progress on @entity's VM; NULL: none. */
 const Job *job_on(Engine *engine, const EntityState *entity);
 /* A boot is a job, too, of a VM whose agent was heard before: it lasts until the agent is heard again and has had time to say how things
@@ -29,7 +30,7 @@ const Job *job_on(Engine *engine, const EntityState *entity);
 #define BOOTS_KEPT 20
 #define BOOTS_TO_LEARN_FROM 3
 void boot_begun(Stage *s, EntityState *vm);
-void boot_over(Stage *s, EntityState *vm, bool heard); /* its agent is heard; or it is down again */
+void boot_over(Stage *s, EntityState *vm); /* its agent is heard */
 int64_t boot_grace_us(const Engine *engine, const EntityState *vm);
 
 json_t *jobs_to_json(const Engine *engine); /* (transfer full) */

@@ -35,6 +35,7 @@ static void commands_end(Stage *s, Incident *incident)
     }
     incident->goes_on = false;
     busy_end(s, incident);
+    spend_return(s, incident);
 }
 
 static void commands_forget(Stage *s, Incident *incident)
@@ -71,12 +72,13 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->rule = g_strdup(rule->name);
     incident->boot_id = g_strdup(event_fields(event)->boot_id);
     incident->entity = entity;
-    incident->number = incident->due.order = engine->next_number++;
+    incident->number = incident->due.order = incident->speak_due.order = engine->next_number++;
     incident->due.priority = rule->priority;
     incident->opened_us = engine->now_us;
     entity->incident = incident;
     g_queue_push_tail(&engine->incidents, incident);
     incident->link = engine->incidents.tail;
+    g_hash_table_insert(engine->numbers, &incident->number, incident);
     put_record(s, "incident.open", incident, NULL,
                json_pack("{s:s, s:s, s:s*, s:o, s:o}", "event", incident->event_id, "rule", rule->name, "where",
                          rule->where == NULL ? NULL : expression_text(rule->where), "values", values, "not_asked",
@@ -99,8 +101,11 @@ void incident_close(Stage *s, Incident *incident, IncidentState how, const char 
                          (json_int_t) (engine->now_us - incident->opened_us)),
                "%s: %s", incident_state_name(how), why);
     incident_set_due(engine, incident, NEVER_US);
+    due_set(&engine->due, &incident->speak_due, NEVER_US);
     incident->entity->incident = NULL;
     g_queue_delete_link(&engine->incidents, incident->link);
+    g_hash_table_remove(engine->numbers, &incident->number);
+    spend_settle(s, incident);
     g_ptr_array_add(engine->closed, incident);
     parent_done(s, incident);
 }
@@ -166,6 +171,8 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
     bool same = incident->wait == answer->wait;
     g_free(incident->wait_text);
     incident->wait_text = g_strdup(text);
+    if (answer->wait == WAIT_BUDGET)
+        spend_wait(ask);
     if (same)
         return;
     incident->wait = answer->wait;
@@ -193,9 +200,11 @@ static json_t *rungs_to_json(const Rule *rule, const Incident *incident, unsigne
 }
 
 /* The commands of an attempt, or the next ones of an attempt that goes on. */
-static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *window, Deed *deed, json_t *gates, json_t *rungs)
+static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed, json_t *gates, json_t *rungs)
 {
     Engine *engine = s->engine;
+    Incident *incident = ask->incident;
+    const Step *step = ask->step;
 
     if (!incident->goes_on) {
         commands_forget(s, incident);
@@ -204,6 +213,7 @@ static void deed_issue(Stage *s, Incident *incident, const Step *step, Window *w
         g_array_append_val(window->at_us, engine->now_us);
         window->ended_us = engine->now_us;
         busy_begin(incident, deed->target);
+        spend_charge(ask);
     }
     incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;
@@ -256,7 +266,7 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
     } else if (answer.wait == WAIT_NONE) {
         g_autoptr(json_t) gates = gates_to_json(&ask), rungs = rungs_to_json(rule, incident, made);
 
-        deed_issue(s, incident, step, window, &deed, gates, rungs);
+        deed_issue(s, &ask, window, &deed, gates, rungs);
     } else if (waited_too_long(s->engine, incident, &answer)) {
         g_autofree char *why = g_strdup_printf("waited too long for %s", incident_wait_text(answer.wait));
 
@@ -341,7 +351,7 @@ void ladder_approved(Stage *s, Incident *incident, bool yes, const char *who)
     }
 }
 
-void ladder_decide(Stage *s, Incident *incident)
+static void decide(Stage *s, Incident *incident)
 {
     const Rule *rule = policy_rule(s->engine->policy, incident->rule);
 
@@ -375,6 +385,12 @@ void ladder_decide(Stage *s, Incident *incident)
                              "attempts", (int) step->attempts, "within_us", (json_int_t) step->within_us),
                    "%s was tried %u times of %u: next step", step->action, made, step->attempts);
     }
+}
+
+void ladder_decide(Stage *s, Incident *incident)
+{
+    decide(s, incident);
+    spend_settle(s, incident);
 }
 
 void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
@@ -432,6 +448,7 @@ void ladder_verify(Stage *s, Incident *incident)
     const Step *step = incident_step(s->engine, incident);
 
     incident_move(incident, INCIDENT_VERIFYING);
+    spend_settle(s, incident);
     incident->healed_since_us = 0;
     incident_set_due(s->engine, incident, s->engine->now_us + (step == NULL ? 0 : step->timeout_us));
 }

@@ -50,13 +50,8 @@ void put_record(Stage *s, const char *kind, const Incident *incident, const char
     put(s, OUTPUT_RECORD, json);
 }
 
-void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, const char *format, ...)
+static void notice_say(Stage *s, const char *kind, const char *to, Incident *incident, json_t *entities, const char *text)
 {
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
     if (incident != NULL && quiet_keeps_notice(s, incident, kind, to, text))
         return;
     if (incident != NULL) {
@@ -66,7 +61,30 @@ void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, 
     json_t *json = json_pack("{s:s, s:s}", "notice", kind, "to", to);
     set_incident(json, incident);
     json_object_set_new(json, "text", json_string(text));
+    if (entities != NULL)
+        json_object_set(json, "entities", entities);
     put(s, OUTPUT_NOTICE, json);
+}
+
+void put_notice(Stage *s, const char *kind, const char *to, Incident *incident, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    notice_say(s, kind, to, incident, NULL, text);
+}
+
+void put_notice_about(Stage *s, const char *kind, const char *to, Incident *incident, json_t *entities, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    notice_say(s, kind, to, incident, entities, text);
+    json_decref(entities);
 }
 
 static Command *command_copy(const Command *command)

@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+#define GATHERS_US (10 * US_PER_S) /* what one failure brings comes within this */
+#define NAMED_MAX 10u
+
 static bool is_worked_on(const EntityState *entity, const Incident *but)
 {
     const Incident *incident = entity == NULL ? NULL : entity->incident;
@@ -40,16 +43,51 @@ EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const c
     return vm;
 }
 
+static EntityState *parent_with_incident(Engine *engine, const Incident *incident)
+{
+    const EntityState *entity = incident->entity;
+    EntityState  *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
+    EntityState *host = entity->host != NULL ? NULL : host_of(engine, entity);
+
+    return host != NULL && host->incident != NULL ? host : vm != NULL && vm->incident != NULL ? vm : NULL;
+}
+
 char *parent_speaks_for(Engine *engine, Incident *incident)
 {
-    EntityState *entity = incident->entity, *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
-    EntityState *host = entity->host != NULL ? NULL : host_of(engine, entity);
-    EntityState *parent = host != NULL && host->incident != NULL ? host : vm != NULL && vm->incident != NULL ? vm : NULL;
+    EntityState *parent = engine->policy->inhibit ? parent_with_incident(engine, incident) : NULL;
 
-    if (parent == NULL || !engine->policy->inhibit)
+    if (parent == NULL)
         return NULL;
     parent->incident->speaks_for++;
+    if (parent->incident->speak_due.at_us == NEVER_US)
+        due_set(&engine->due, &parent->incident->speak_due, engine->now_us + GATHERS_US);
     return g_strdup_printf("%s is %s", parent->path, parent->state);
+}
+
+void parent_speaks(Stage *s, Incident *incident)
+{
+    g_autoptr(GString) names = g_string_new(NULL);
+    json_t *entities = json_array();
+    unsigned n = 0;
+
+    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next) {
+        Incident *child = l->data;
+        const EntityState *parent = child->muted == NULL || json_object_get(child->muted, "parent") == NULL ? NULL : parent_with_incident(s->engine, child);
+
+        if (parent != incident->entity || json_object_get(child->muted, "spoken") != NULL)
+            continue;
+        json_object_set_new(child->muted, "spoken", json_true());
+        json_array_append_new(entities, json_string(child->entity->path));
+        if (n++ < NAMED_MAX)
+            g_string_append_printf(names, "%s%s", n == 1 ? "" : ", ", child->entity->path);
+    }
+    if (n > NAMED_MAX)
+        g_string_append_printf(names, " and %u more", n - NAMED_MAX);
+    if (n > 0)
+        put_notice_about(s, "inhibited", entity_target(s->engine, incident->entity), incident, entities,
+                         "%s is %s; on it stand %u that need a human, too: %s", incident->entity->path, incident->entity->state, n, names->str);
+    else
+        json_decref(entities);
 }
 
 void parent_done(Stage *s, const Incident *incident)

@@ -12,6 +12,8 @@ typedef struct Stage Stage;
 EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_told);
 /* What @incident's entity stands on has an open incident, which speaks for both: which, and what it is; NULL: no. Caller frees. */
 char *parent_speaks_for(Engine *engine, Incident *incident);
+/* Its time has come to tell of all it speaks for: one notice that names them. */
+void parent_speaks(Stage *s, Incident *incident);
 /* @incident is closed, or has told a human: what waited for it looks again, what it spoke for speaks. */
 void parent_done(Stage *s, const Incident *incident);
 

@@ -420,6 +420,8 @@ bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const ch
         return true;
     json_decref(incident->muted);
     incident->muted = json_pack("{s:s, s:s, s:s}", "kind", kind, "to", to, "text", text);
+    if (state == NULL)
+        json_object_set_new(incident->muted, "parent", json_true());
     if (state != NULL)
         state->notices_kept++;
     put_record(s, "suppressed", incident, NULL,

@@ -83,6 +83,8 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "next_quiet", json_integer((json_int_t) engine->next_quiet));
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "quarantine", quarantine_to_json(engine));
+    json_object_set_new(json, "budgets", budgets_to_json(engine->budgets));
+    json_object_set_new(json, "budget_due_us", json_integer(engine->budget_due.at_us));
     json_object_set_new(json, "start", json_pack("[I, I, I]", (json_int_t) engine->start.since_us, (json_int_t) engine->start.known,
                                                  (json_int_t) engine->start.seen));
     json_object_set_new(json, "hosts_fault", json_boolean(engine->hosts_fault));
@@ -152,7 +154,9 @@ static bool incidents_from_json(Engine *engine, const json_t *incidents, GError 
             return false;
         g_queue_push_tail(&engine->incidents, incident);
         incident->link = engine->incidents.tail;
+        g_hash_table_insert(engine->numbers, &incident->number, incident);
         incident_set_due(engine, incident, json_int_or(json, "due_us", NEVER_US));
+        due_set(&engine->due, &incident->speak_due, json_int_or(json, "speak_due_us", NEVER_US));
         incident->entity = entity_find(engine, json_string_or(json, "entity", ""));
         if (incident->entity == NULL) {
             g_set_error(error, JSON_ERROR, JSON_ERROR_MISSING, "the entity of incident %s is not in the snapshot", incident->id);
@@ -195,6 +199,12 @@ static void gates_from_json(Engine *engine, const json_t *json)
     engine->next_quiet = (uint64_t) json_int_or(json, "next_quiet", (json_int_t) engine->next_quiet);
     jobs_from_json(engine, json_object_get(json, "jobs"));
     quarantine_from_json(engine, json_object_get(json, "quarantine"));
+    Budgets *budgets = json_object_get(json, "budgets") == NULL ? NULL : budgets_from_json(json_object_get(json, "budgets"), NULL);
+    if (budgets != NULL) {
+        budgets_free(engine->budgets);
+        engine->budgets = budgets;
+    }
+    due_set(&engine->due, &engine->budget_due, json_int_or(json, "budget_due_us", NEVER_US));
 }
 
 Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
@@ -292,6 +302,7 @@ json_t *engine_status(const Engine *engine)
     json_object_set_new(json, "quiets", quiets_to_json(engine));
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "quarantine", quarantine_to_json(engine));
+    json_object_set_new(json, "budgets", budgets_status(engine->budgets, engine->now_us));
     json_object_set_new(json, "sequence", json_integer((json_int_t) engine->sequence_high));
     json_object_set_new(json, "events", json_integer((json_int_t) engine->count.events));
     json_object_set_new(json, "duplicates", json_integer((json_int_t) engine->count.duplicates));

@@ -8,7 +8,7 @@
 #define ROUNDS_MAX 1000 /* each round has a reason in the one before; far more than any story needs */
 
 /* A human who was asked because of these is spared the walk; whom a lost agent or an unknown state called may be at work by now. */
-#define TRIED_AGAIN (WAKES(PROOF) | WAKES(PLACE) | WAKES(STORAGE) | WAKES(PARENT))
+#define TRIED_AGAIN (WAKES(OBSERVER) | WAKES(PROOF) | WAKES(PLACE) | WAKES(STORAGE) | WAKES(PARENT))
 
 static bool is_woken(const Incident *incident, uint32_t wake)
 {
@@ -46,6 +46,7 @@ static void wake_round(Stage *s, uint32_t wake)
 
 void waiting_wake(Stage *s)
 {
+    spend_serve(s);
     for (unsigned i = 0; (s->wake != 0 || s->speak) && i < ROUNDS_MAX; i++) {
         uint32_t wake = s->wake;
         bool speak = s->speak;
@@ -56,6 +57,7 @@ void waiting_wake(Stage *s)
             wake_round(s, wake);
         if (speak)
             quiets_speak(s);
+        spend_serve(s);
     }
 }
 

@@ -226,6 +226,8 @@ static void on_output(World *w, Seat *seat, const EngineOutput *output)
         world_say(w, "engine %s tells %s: %s", seat->name, json_string_or(output->json, "to", "?"), json_string_or(output->json, "text", ""));
         if (entity != NULL && !world_flaw(w, SIM_FLAW_MUTE))
             g_hash_table_add(w->notices, g_strdup(entity));
+        for (size_t i = 0; !world_flaw(w, SIM_FLAW_MUTE) && i < json_array_size(json_object_get(output->json, "entities")); i++)
+            g_hash_table_add(w->notices, g_strdup(json_string_value(json_array_get(json_object_get(output->json, "entities"), i))));
         break;
     case OUTPUT_RECORD:
         on_record(w, seat, output->json);

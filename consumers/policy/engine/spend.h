@@ -1,0 +1,20 @@
+/* Budgets: which of the policy's an action draws on, and who is next when one has room again. The counting is budget.h's. */
+#ifndef MEND_POLICY_SPEND_H
+#define MEND_POLICY_SPEND_H
+
+#include "consumers/policy/engine/budget.h"
+#include "consumers/policy/engine/gate.h"
+
+/* What would be said to it now, without any effect. Granted when no budget is about it. */
+void spend_would(const GateAsk *ask, BudgetAnswer *ret);
+/* It stands in the queue from now on. */
+void spend_wait(const GateAsk *ask);
+/* The command leaves: charged until spend_return(). */
+void spend_charge(const GateAsk *ask);
+void spend_return(Stage *s, const Incident *incident);
+/* It no longer wants what it waited for, if it did. */
+void spend_settle(Stage *s, const Incident *incident);
+/* Asks those whose turn it is. */
+void spend_serve(Stage *s);
+
+#endif
