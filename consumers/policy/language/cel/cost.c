@@ -137,8 +137,14 @@ static Price operator_price(const Node *node, Price a, Price b, Price result)
         result.cost = plus(result.cost, MIN(a.bytes, b.bytes) / 64);
         result.bytes = result.items = 0;
         break;
+    case NODE_INDEX: /* as large as the largest part */
+        result.cost = plus(result.cost, b.bytes / 16);
+        break;
+    case NODE_SELECT:
+        result.cost = plus(result.cost, node->value.extra / 16);
+        break;
     case NODE_IN:
-        result.cost = plus(result.cost, times(b.items, 1 + MIN(a.bytes, b.bytes) / 64));
+        result.cost = plus(result.cost, plus(a.bytes / 16, times(b.items, 1 + MIN(a.bytes, b.bytes) / 64)));
         result.bytes = result.items = 0;
         break;
     case NODE_AND:
@@ -152,7 +158,7 @@ static Price operator_price(const Node *node, Price a, Price b, Price result)
         result.items = MAX(result.items, node->n);
         break;
     default:
-        break; /* selections and choices: as large as the largest part */
+        break; /* choices: as large as the largest part */
     }
     return result;
 }

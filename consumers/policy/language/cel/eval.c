@@ -110,10 +110,17 @@ static CelValue no_such_key(Run *run, const Node *node, CelValue key)
     }
 }
 
+/* What a long key costs to look for. */
+static bool pay_for_key(Run *run, CelValue key)
+{
+    return cel_pay(run, key.kind == CEL_STRING ? key.extra / 16 : 0);
+}
+
 static CelValue from_map(Run *run, const Node *node, const CelMap *map, CelValue key)
 {
+    if (!pay_for_key(run, key))
+        return cel_out_of_memory(run, node);
     const CelValue *found = cel_map_get(map, key);
-
     return found != NULL ? *found : no_such_key(run, node, key);
 }
 
@@ -295,7 +302,7 @@ static CelValue is_in(Run *run, const Node *node)
     if (cel_is_error(in))
         return in;
     if (in.kind == CEL_MAP)
-        return cel_bool(cel_map_get(in.as.map, item) != NULL);
+        return pay_for_key(run, item) ? cel_bool(cel_map_get(in.as.map, item) != NULL) : cel_out_of_memory(run, node);
     if (in.kind != CEL_LIST)
         return cel_no_overload(run, node, item, &in);
     for (size_t i = 0; i < in.as.list->n; i++) {
