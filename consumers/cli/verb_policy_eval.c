@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define MEMORY_BYTES (256u << 20)
+#define SHOWN_MAX 1000000 /* parts of a value; shared ones, which cost no memory, count each time they would be written */
 
 typedef struct Variable {
     const char *name;
@@ -87,6 +88,10 @@ static void evaluate(Evaluation *e, const char *text, size_t length, const json_
         return;
     }
     e->value = cel_eval(e->program, &(CelInput){ .lookup = look_up, .user = e }, &e->arena);
+    if (cel_weight(e->value, SHOWN_MAX + 1) > SHOWN_MAX) {
+        e->error = g_strdup_printf("the value is too large to be written: it has more than %d parts", SHOWN_MAX);
+        return;
+    }
     if (cel_is_error(e->value)) {
         e->error = g_strdup(e->value.as.error);
         e->offset = e->value.extra;

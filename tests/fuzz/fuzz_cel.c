@@ -45,6 +45,8 @@ static char *result_text(CelValue value)
 {
     if (cel_is_error(value))
         return g_strdup_printf("%u %s", value.extra, value.as.error);
+    if (cel_weight(value, 10001) > 10000)
+        return g_strdup("large"); /* shared parts are written each time */
     g_autoptr(json_t) typed = cel_to_typed(value);
     return cel_json_line(typed);
 }
@@ -82,7 +84,7 @@ static void run_unchecked(const char *text, size_t length, json_t *vars)
         g_autofree char *result = result_text(v);
         if (i > 0)
             g_assert_cmpstr(result, ==, first);
-        else if (!cel_is_error(v))
+        else if (!cel_is_error(v) && cel_weight(v, 10001) <= 10000)
             check_reads_back(v);
         if (i == 0)
             first = g_steal_pointer(&result);

@@ -174,6 +174,17 @@ static CelValue indexed(Run *run, const Node *node)
 
 /* ---- making ---- */
 
+static CelValue made_list(Run *run, const Node *node, const CelValue *items, size_t n)
+{
+    CelValue list = cel_list(run->arena, items, n);
+
+    if (cel_is_error(list)) {
+        list.extra = node->place;
+        run->stopped = true;
+    }
+    return list;
+}
+
 static CelValue make_list(Run *run, const Node *node)
 {
     CelValue *items = cel_alloc(run->arena, node->n * sizeof *items);
@@ -185,8 +196,7 @@ static CelValue make_list(Run *run, const Node *node)
         if (cel_is_error(items[i]))
             return items[i];
     }
-    CelValue list = cel_list(run->arena, items, node->n);
-    return cel_is_error(list) ? cel_out_of_memory(run, node) : list;
+    return made_list(run, node, items, node->n);
 }
 
 static CelValue make_map(Run *run, const Node *node)
@@ -247,6 +257,16 @@ static CelValue condition(Run *run, const Node *node)
 
 /* ---- comparisons ---- */
 
+/* For a walk through all of @value, parts that are shared each time: they make it larger than memory. */
+static bool pay_for_all(Run *run, CelValue value)
+{
+    size_t left = run->left < 0 ? 0 : (size_t) run->left, weight = cel_weight(value, left + 1);
+
+    if (weight > left)
+        run->left = -1;
+    return weight <= left && cel_pay(run, weight);
+}
+
 static CelValue equality(Run *run, const Node *node)
 {
     CelValue a = eval(run, node->args[0]);
@@ -262,8 +282,8 @@ static CelValue equality(Run *run, const Node *node)
         return cel_pay(run, a.extra == b.extra ? a.extra / 64 : 0) ? cel_bool(equal != unlike) : cel_out_of_memory(run, node);
     }
     if ((a.kind == CEL_LIST && b.kind == CEL_LIST && a.as.list->n == b.as.list->n) ||
-        (a.kind == CEL_MAP && b.kind == CEL_MAP && a.as.map->n == b.as.map->n))
-        if (!cel_pay(run, cel_weight(a, (size_t) run->left)))
+        (a.kind == CEL_MAP && b.kind == CEL_MAP && a.as.map->n == b.as.map->n) || (a.kind == CEL_BYTES && b.kind == CEL_BYTES))
+        if (!pay_for_all(run, a))
             return cel_out_of_memory(run, node);
     return cel_bool(cel_equal(a, b) != unlike);
 }
@@ -308,10 +328,9 @@ static CelValue is_in(Run *run, const Node *node)
     for (size_t i = 0; i < in.as.list->n; i++) {
         CelValue each = in.as.list->items[i];
 
-        size_t work = each.kind == CEL_STRING && each.extra == item.extra         ? 1 + each.extra / 64
-                      : each.kind == CEL_LIST || each.kind == CEL_MAP ? cel_weight(each, (size_t) run->left) : 1;
+        bool texts = each.kind == CEL_STRING || each.kind == CEL_BYTES, unlike = each.kind != item.kind || (texts && each.extra != item.extra);
 
-        if (!cel_pay(run, work))
+        if (!(unlike ? cel_pay(run, 1) : pay_for_all(run, each)))
             return cel_out_of_memory(run, node);
         if (cel_equal(item, each))
             return cel_bool(true);
@@ -450,8 +469,7 @@ static CelValue new_list(Run *run, const Node *node)
             return items[n];
         n++;
     }
-    CelValue list = cel_list(run->arena, items, n);
-    return cel_is_error(list) ? cel_out_of_memory(run, node) : list;
+    return made_list(run, node, items, n);
 }
 
 /* ---- the walk ---- */

@@ -459,10 +459,12 @@ static CelValue matches(Run *run, const Node *node, CelValue text, CelValue patt
     const CelRegex *regex = node->regex;
 
     if (regex == NULL) {
-        if (!cel_pay(run, 20 + (uint64_t) pattern.extra * 4))
+        if (!cel_pay(run, 200 + (uint64_t) pattern.extra * 64))
             return cel_out_of_memory(run, node);
         own = cel_regex_new(pattern.as.text, pattern.extra, &error);
         regex = own;
+        if (regex != NULL && !cel_pay(run, cel_regex_size(regex) * 2))
+            return cel_out_of_memory(run, node);
     }
     if (regex == NULL)
         return cel_fail(run, node, "%s", error->message);

@@ -36,87 +36,93 @@ static guint emit(GArray *program, Instruction instruction)
     return program->len - 1;
 }
 
-static bool compile(GArray *program, const RegexNode *node);
+static void compile(GArray *program, const RegexNode *node);
 
-static bool compile_class(GArray *program, const RegexNode *node)
+static void compile_class(GArray *program, const RegexNode *node)
 {
     Instruction instruction = { .op = OP_CLASS, .set = node->set };
 
-    for (uint32_t rune = 0; rune < 128; rune++)
-        if (rune_class_has(node->set, rune))
+    for (guint i = 0; i < node->set->len; i++) {
+        const RuneRange range = g_array_index(node->set, RuneRange, i);
+
+        for (uint32_t rune = range.low; rune <= range.high && rune < 128; rune++)
             instruction.ascii[rune / 64] |= UINT64_C(1) << (rune % 64);
+        if (range.high >= 128)
+            break;
+    }
     emit(program, instruction);
-    return true;
 }
 
-static bool compile_alternate(GArray *program, const RegexNode *node)
+static void compile_alternate(GArray *program, const RegexNode *node)
 {
     g_autoptr(GArray) ends = g_array_new(FALSE, FALSE, sizeof(guint));
 
-    for (guint i = 0; i < node->children->len; i++) {
-        bool last = i + 1 == node->children->len;
-        guint split = last ? 0 : emit(program, (Instruction){ .op = OP_SPLIT });
+    for (guint i = 0; i + 1 < node->children->len; i++) {
+        guint split = emit(program, (Instruction){ .op = OP_SPLIT });
 
-        if (!compile(program, node->children->pdata[i]))
-            return false;
-        if (last)
-            break;
+        compile(program, node->children->pdata[i]);
         guint jump = emit(program, (Instruction){ .op = OP_JUMP });
         g_array_append_val(ends, jump);
         instruction_at(program, split)->other = program->len;
     }
+    compile(program, node->children->pdata[node->children->len - 1]);
     for (guint i = 0; i < ends->len; i++)
         instruction_at(program, g_array_index(ends, guint, i))->next = program->len;
-    return true;
 }
 
-static bool compile_repeat(GArray *program, const RegexNode *node)
+static void compile_repeat(GArray *program, const RegexNode *node)
 {
     const RegexNode *child = node->children->pdata[0];
     g_autoptr(GArray) splits = g_array_new(FALSE, FALSE, sizeof(guint));
 
     for (unsigned i = 0; i < node->min; i++)
-        if (!compile(program, child))
-            return false;
+        compile(program, child);
     if (node->max == UINT_MAX) {
         guint split = emit(program, (Instruction){ .op = OP_SPLIT });
 
-        if (!compile(program, child))
-            return false;
+        compile(program, child);
         guint jump = emit(program, (Instruction){ .op = OP_JUMP });
         instruction_at(program, jump)->next = split;
         instruction_at(program, split)->other = program->len;
-        return true;
+        return;
     }
     for (unsigned i = node->min; i < node->max; i++) {
         guint split = emit(program, (Instruction){ .op = OP_SPLIT });
 
         g_array_append_val(splits, split);
-        if (!compile(program, child))
-            return false;
+        compile(program, child);
     }
     for (guint i = 0; i < splits->len; i++)
         instruction_at(program, g_array_index(splits, guint, i))->other = program->len;
-    return true;
 }
 
-/* False: too long. */
-static bool compile(GArray *program, const RegexNode *node)
+static void compile(GArray *program, const RegexNode *node)
 {
-    if (program->len > PROGRAM_MAX)
-        return false;
     switch (node->kind) {
-    case NODE_EMPTY: return true;
-    case NODE_CLASS: return compile_class(program, node);
-    case NODE_ASSERT: emit(program, (Instruction){ .op = OP_ASSERT, .assert = node->assert }); return true;
-    case NODE_ALTERNATE: return compile_alternate(program, node);
-    case NODE_REPEAT: return compile_repeat(program, node);
+    case NODE_EMPTY: return;
+    case NODE_CLASS: compile_class(program, node); return;
+    case NODE_ASSERT: emit(program, (Instruction){ .op = OP_ASSERT, .assert = node->assert }); return;
+    case NODE_ALTERNATE: compile_alternate(program, node); return;
+    case NODE_REPEAT: compile_repeat(program, node); return;
     default:
         for (guint i = 0; i < node->children->len; i++)
-            if (!compile(program, node->children->pdata[i]))
-                return false;
-        return true;
+            compile(program, node->children->pdata[i]);
     }
+}
+
+/* How many instructions @node will be, known before any is made. What gives none counts as one: it takes its time, too. */
+static uint64_t written_out(const RegexNode *node)
+{
+    uint64_t n = 0;
+
+    if (node->kind == NODE_EMPTY || node->kind == NODE_CLASS || node->kind == NODE_ASSERT)
+        return 1;
+    for (guint i = 0; i < node->children->len; i++)
+        n += written_out(node->children->pdata[i]) + (node->kind == NODE_ALTERNATE ? 2 : 0);
+    if (node->kind != NODE_REPEAT)
+        return MAX(n, 1);
+    /* at most 1001 times a number that is below 2^32 for every pattern that has been parsed: repetitions multiply to 1000 */
+    return node->max == UINT_MAX ? n * (node->min + UINT64_C(1)) + 2 : n * node->max + (node->max - node->min);
 }
 
 CelRegex *cel_regex_new(const char *pattern, size_t length, GError **error)
@@ -126,11 +132,12 @@ CelRegex *cel_regex_new(const char *pattern, size_t length, GError **error)
     regex->tree = regex_parse(pattern, length, error);
     if (regex->tree == NULL)
         return NULL;
-    regex->program = g_array_new(FALSE, FALSE, sizeof(Instruction));
-    if (!compile(regex->program, regex->tree) || regex->program->len > PROGRAM_MAX) {
+    if (written_out(regex->tree) > PROGRAM_MAX) {
         g_set_error(error, REGEX_ERROR, 0, "regular expression: with its repetitions written out it has more than %u steps", PROGRAM_MAX);
         return NULL;
     }
+    regex->program = g_array_new(FALSE, FALSE, sizeof(Instruction));
+    compile(regex->program, regex->tree);
     emit(regex->program, (Instruction){ .op = OP_MATCH });
     const Instruction *first = instruction_at(regex->program, 0);
     regex->anchored = first->op == OP_ASSERT && first->assert == ASSERT_TEXT_BEGIN;

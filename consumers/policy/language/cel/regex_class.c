@@ -12,13 +12,28 @@ static RuneRange *range_at(const RuneClass *set, guint i)
     return &g_array_index((GArray *) set, RuneRange, i);
 }
 
+/* The first range that ends at @rune or after it. */
+static guint first_from(const RuneClass *set, uint32_t rune)
+{
+    guint low = 0, high = set->len;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+
+        if (range_at(set, middle)->high < rune)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 void rune_class_add(RuneClass *set, uint32_t low, uint32_t high)
 {
-    guint i = 0, last;
+    guint i = first_from(set, low == 0 ? 0 : low - 1), last;
 
-    /* most classes are built in order: look from the end */
-    for (i = set->len; i > 0 && range_at(set, i - 1)->high + 1 >= low; i--)
-        continue;
+    if (i < set->len && range_at(set, i)->low <= low && range_at(set, i)->high >= high)
+        return;
     for (last = i; last < set->len && range_at(set, last)->low <= high + 1; last++) {
         low = MIN(low, range_at(set, last)->low);
         high = MAX(high, range_at(set, last)->high);
@@ -53,19 +68,9 @@ void rune_class_negate(RuneClass *set)
 
 bool rune_class_has(const RuneClass *set, uint32_t rune)
 {
-    guint low = 0, high = set->len;
+    guint i = first_from(set, rune);
 
-    while (low < high) {
-        guint middle = low + (high - low) / 2;
-
-        if (rune > range_at(set, middle)->high)
-            low = middle + 1;
-        else if (rune < range_at(set, middle)->low)
-            high = middle;
-        else
-            return true;
-    }
-    return false;
+    return i < set->len && range_at(set, i)->low <= rune;
 }
 
 /* --- cases --- */
@@ -84,37 +89,70 @@ static void add_pair(GArray *pairs, uint32_t from, uint32_t to)
     g_array_append_val(pairs, back);
 }
 
+static int by_letter(gconstpointer a, gconstpointer b)
+{
+    const CasePair *x = a, *y = b;
+
+    return x->from != y->from ? (x->from > y->from) - (x->from < y->from) : (x->to > y->to) - (x->to < y->to);
+}
+
 static gpointer make_pairs(gpointer unused)
 {
     GArray *pairs = g_array_new(FALSE, FALSE, sizeof(CasePair));
 
     for (uint32_t rune = 0; rune < 0x1f000; rune++) { /* no letter with cases stands above */
+        if (rune == 0x130 || rune == 0x131)
+            continue; /* the Turkish i's: without a language they are no case of i */
         add_pair(pairs, rune, g_unichar_tolower(rune));
         add_pair(pairs, rune, g_unichar_toupper(rune));
     }
+    g_array_sort(pairs, by_letter);
     return pairs;
+}
+
+/* The first pair of a letter that is @rune or above it. */
+static guint first_pair(const GArray *pairs, uint32_t rune)
+{
+    guint low = 0, high = pairs->len;
+
+    while (low < high) {
+        guint middle = low + (high - low) / 2;
+
+        if (g_array_index((GArray *) pairs, CasePair, middle).from < rune)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* What the letters of @set have as other cases. */
+static void other_cases(const GArray *pairs, const RuneClass *set, RuneClass *found)
+{
+    for (guint i = 0; i < set->len; i++)
+        for (guint k = first_pair(pairs, range_at(set, i)->low); k < pairs->len; k++) {
+            const CasePair pair = g_array_index((GArray *) pairs, CasePair, k);
+
+            if (pair.from > range_at(set, i)->high)
+                break;
+            if (!rune_class_has(set, pair.to))
+                rune_class_add(found, pair.to, pair.to);
+        }
 }
 
 void rune_class_fold(RuneClass *set)
 {
     static GOnce once = G_ONCE_INIT;
     const GArray *pairs = g_once(&once, make_pairs, NULL);
-    guint before;
 
-    do { /* twice is enough: k, K and the Kelvin sign */
+    for (;;) { /* twice is enough: k, K and the Kelvin sign */
         g_autoptr(GArray) found = rune_class_new();
 
-        before = set->len;
-        for (guint i = 0; i < pairs->len; i++) {
-            const CasePair pair = g_array_index((GArray *) pairs, CasePair, i);
-
-            if (rune_class_has(set, pair.from) && !rune_class_has(set, pair.to))
-                rune_class_add(found, pair.to, pair.to);
-        }
+        other_cases(pairs, set, found);
         if (found->len == 0)
             return;
         rune_class_add_class(set, found);
-    } while (set->len != before);
+    }
 }
 
 /* --- named classes --- */
@@ -199,29 +237,77 @@ static const struct {
     { "Zs", G_UNICODE_SPACE_SEPARATOR, G_UNICODE_SPACE_SEPARATOR },
 };
 
-static void add_script(RuneClass *set, GUnicodeScript script)
+/* Runs of characters alike, in order: asked from GLib once, since a pattern may name a class a thousand times. */
+typedef struct Run {
+    uint32_t low, high;
+    GUnicodeType type;
+    GUnicodeScript script;
+} Run;
+
+static gpointer make_runs(gpointer unused)
 {
-    for (uint32_t rune = 0; rune <= RUNE_MAX; rune++)
-        if (g_unichar_get_script(rune) == script)
-            rune_class_add(set, rune, rune);
+    GArray *runs = g_array_new(FALSE, FALSE, sizeof(Run));
+
+    for (uint32_t rune = 0; rune <= RUNE_MAX; rune++) {
+        const Run next = { rune, rune, g_unichar_type(rune), g_unichar_get_script(rune) };
+        Run *last = runs->len == 0 ? NULL : &g_array_index(runs, Run, runs->len - 1);
+
+        if (last != NULL && last->type == next.type && last->script == next.script)
+            last->high = rune;
+        else
+            g_array_append_val(runs, next);
+    }
+    return runs;
 }
 
-/* GLib knows scripts by ISO 15924 codes ("Grek") and has no list of names: those people write. */
+/* GLib knows scripts by ISO 15924 codes ("Grek") and has no list of the names people write: Unicode's, to version 15. */
+#define SCRIPTS(X) \
+    X(ADLAM, "Adlam") X(AHOM, "Ahom") X(ANATOLIAN_HIEROGLYPHS, "Anatolian_Hieroglyphs") X(ARABIC, "Arabic") \
+    X(ARMENIAN, "Armenian") X(AVESTAN, "Avestan") X(BALINESE, "Balinese") X(BAMUM, "Bamum") X(BASSA_VAH, "Bassa_Vah") \
+    X(BATAK, "Batak") X(BENGALI, "Bengali") X(BHAIKSUKI, "Bhaiksuki") X(BOPOMOFO, "Bopomofo") X(BRAHMI, "Brahmi") \
+    X(BRAILLE, "Braille") X(BUGINESE, "Buginese") X(BUHID, "Buhid") X(CANADIAN_ABORIGINAL, "Canadian_Aboriginal") \
+    X(CARIAN, "Carian") X(CAUCASIAN_ALBANIAN, "Caucasian_Albanian") X(CHAKMA, "Chakma") X(CHAM, "Cham") \
+    X(CHEROKEE, "Cherokee") X(CHORASMIAN, "Chorasmian") X(COMMON, "Common") X(COPTIC, "Coptic") X(CUNEIFORM, "Cuneiform") \
+    X(CYPRIOT, "Cypriot") X(CYPRO_MINOAN, "Cypro_Minoan") X(CYRILLIC, "Cyrillic") X(DESERET, "Deseret") \
+    X(DEVANAGARI, "Devanagari") X(DIVES_AKURU, "Dives_Akuru") X(DOGRA, "Dogra") X(DUPLOYAN, "Duployan") \
+    X(EGYPTIAN_HIEROGLYPHS, "Egyptian_Hieroglyphs") X(ELBASAN, "Elbasan") X(ELYMAIC, "Elymaic") X(ETHIOPIC, "Ethiopic") \
+    X(GEORGIAN, "Georgian") X(GLAGOLITIC, "Glagolitic") X(GOTHIC, "Gothic") X(GRANTHA, "Grantha") X(GREEK, "Greek") \
+    X(GUJARATI, "Gujarati") X(GUNJALA_GONDI, "Gunjala_Gondi") X(GURMUKHI, "Gurmukhi") X(HAN, "Han") X(HANGUL, "Hangul") \
+    X(HANIFI_ROHINGYA, "Hanifi_Rohingya") X(HANUNOO, "Hanunoo") X(HATRAN, "Hatran") X(HEBREW, "Hebrew") \
+    X(HIRAGANA, "Hiragana") X(IMPERIAL_ARAMAIC, "Imperial_Aramaic") X(INHERITED, "Inherited") \
+    X(INSCRIPTIONAL_PAHLAVI, "Inscriptional_Pahlavi") X(INSCRIPTIONAL_PARTHIAN, "Inscriptional_Parthian") \
+    X(JAVANESE, "Javanese") X(KAITHI, "Kaithi") X(KANNADA, "Kannada") X(KATAKANA, "Katakana") X(KAWI, "Kawi") \
+    X(KAYAH_LI, "Kayah_Li") X(KHAROSHTHI, "Kharoshthi") X(KHITAN_SMALL_SCRIPT, "Khitan_Small_Script") X(KHMER, "Khmer") \
+    X(KHOJKI, "Khojki") X(KHUDAWADI, "Khudawadi") X(LAO, "Lao") X(LATIN, "Latin") X(LEPCHA, "Lepcha") X(LIMBU, "Limbu") \
+    X(LINEAR_A, "Linear_A") X(LINEAR_B, "Linear_B") X(LISU, "Lisu") X(LYCIAN, "Lycian") X(LYDIAN, "Lydian") \
+    X(MAHAJANI, "Mahajani") X(MAKASAR, "Makasar") X(MALAYALAM, "Malayalam") X(MANDAIC, "Mandaic") X(MANICHAEAN, "Manichaean") \
+    X(MARCHEN, "Marchen") X(MASARAM_GONDI, "Masaram_Gondi") X(MEDEFAIDRIN, "Medefaidrin") X(MEETEI_MAYEK, "Meetei_Mayek") \
+    X(MENDE_KIKAKUI, "Mende_Kikakui") X(MEROITIC_CURSIVE, "Meroitic_Cursive") X(MEROITIC_HIEROGLYPHS, "Meroitic_Hieroglyphs") \
+    X(MIAO, "Miao") X(MODI, "Modi") X(MONGOLIAN, "Mongolian") X(MRO, "Mro") X(MULTANI, "Multani") X(MYANMAR, "Myanmar") \
+    X(NABATAEAN, "Nabataean") X(NAG_MUNDARI, "Nag_Mundari") X(NANDINAGARI, "Nandinagari") X(NEWA, "Newa") \
+    X(NEW_TAI_LUE, "New_Tai_Lue") X(NKO, "Nko") X(NUSHU, "Nushu") X(NYIAKENG_PUACHUE_HMONG, "Nyiakeng_Puachue_Hmong") \
+    X(OGHAM, "Ogham") X(OLD_HUNGARIAN, "Old_Hungarian") X(OLD_ITALIC, "Old_Italic") X(OLD_NORTH_ARABIAN, "Old_North_Arabian") \
+    X(OLD_PERMIC, "Old_Permic") X(OLD_PERSIAN, "Old_Persian") X(OLD_SOGDIAN, "Old_Sogdian") \
+    X(OLD_SOUTH_ARABIAN, "Old_South_Arabian") X(OLD_TURKIC, "Old_Turkic") X(OLD_UYGHUR, "Old_Uyghur") X(OL_CHIKI, "Ol_Chiki") \
+    X(ORIYA, "Oriya") X(OSAGE, "Osage") X(OSMANYA, "Osmanya") X(PAHAWH_HMONG, "Pahawh_Hmong") X(PALMYRENE, "Palmyrene") \
+    X(PAU_CIN_HAU, "Pau_Cin_Hau") X(PHAGS_PA, "Phags_Pa") X(PHOENICIAN, "Phoenician") X(PSALTER_PAHLAVI, "Psalter_Pahlavi") \
+    X(REJANG, "Rejang") X(RUNIC, "Runic") X(SAMARITAN, "Samaritan") X(SAURASHTRA, "Saurashtra") X(SHARADA, "Sharada") \
+    X(SHAVIAN, "Shavian") X(SIDDHAM, "Siddham") X(SIGNWRITING, "SignWriting") X(SINHALA, "Sinhala") X(SOGDIAN, "Sogdian") \
+    X(SORA_SOMPENG, "Sora_Sompeng") X(SOYOMBO, "Soyombo") X(SUNDANESE, "Sundanese") X(SYLOTI_NAGRI, "Syloti_Nagri") \
+    X(SYRIAC, "Syriac") X(TAGALOG, "Tagalog") X(TAGBANWA, "Tagbanwa") X(TAI_LE, "Tai_Le") X(TAI_THAM, "Tai_Tham") \
+    X(TAI_VIET, "Tai_Viet") X(TAKRI, "Takri") X(TAMIL, "Tamil") X(TANGSA, "Tangsa") X(TANGUT, "Tangut") X(TELUGU, "Telugu") \
+    X(THAANA, "Thaana") X(THAI, "Thai") X(TIBETAN, "Tibetan") X(TIFINAGH, "Tifinagh") X(TIRHUTA, "Tirhuta") X(TOTO, "Toto") \
+    X(UGARITIC, "Ugaritic") X(VAI, "Vai") X(VITHKUQI, "Vithkuqi") X(WANCHO, "Wancho") X(WARANG_CITI, "Warang_Citi") \
+    X(YEZIDI, "Yezidi") X(YI, "Yi") X(ZANABAZAR_SQUARE, "Zanabazar_Square")
+
 static GUnicodeScript script_named(const char *name, size_t length)
 {
+#define X(id, text) { text, G_UNICODE_SCRIPT_##id },
     static const struct {
         const char *name;
         GUnicodeScript script;
-    } scripts[] = {
-        { "Arabic", G_UNICODE_SCRIPT_ARABIC },     { "Armenian", G_UNICODE_SCRIPT_ARMENIAN }, { "Bengali", G_UNICODE_SCRIPT_BENGALI },
-        { "Braille", G_UNICODE_SCRIPT_BRAILLE },   { "Common", G_UNICODE_SCRIPT_COMMON },     { "Cyrillic", G_UNICODE_SCRIPT_CYRILLIC },
-        { "Devanagari", G_UNICODE_SCRIPT_DEVANAGARI }, { "Ethiopic", G_UNICODE_SCRIPT_ETHIOPIC }, { "Georgian", G_UNICODE_SCRIPT_GEORGIAN },
-        { "Greek", G_UNICODE_SCRIPT_GREEK },       { "Han", G_UNICODE_SCRIPT_HAN },           { "Hangul", G_UNICODE_SCRIPT_HANGUL },
-        { "Hebrew", G_UNICODE_SCRIPT_HEBREW },     { "Hiragana", G_UNICODE_SCRIPT_HIRAGANA }, { "Inherited", G_UNICODE_SCRIPT_INHERITED },
-        { "Katakana", G_UNICODE_SCRIPT_KATAKANA }, { "Khmer", G_UNICODE_SCRIPT_KHMER },       { "Lao", G_UNICODE_SCRIPT_LAO },
-        { "Latin", G_UNICODE_SCRIPT_LATIN },       { "Mongolian", G_UNICODE_SCRIPT_MONGOLIAN }, { "Tamil", G_UNICODE_SCRIPT_TAMIL },
-        { "Telugu", G_UNICODE_SCRIPT_TELUGU },     { "Thai", G_UNICODE_SCRIPT_THAI },         { "Tibetan", G_UNICODE_SCRIPT_TIBETAN },
-    };
+    } scripts[] = { SCRIPTS(X) };
+#undef X
 
     for (size_t i = 0; i < G_N_ELEMENTS(scripts); i++)
         if (strlen(scripts[i].name) == length && memcmp(scripts[i].name, name, length) == 0)
@@ -231,6 +317,8 @@ static GUnicodeScript script_named(const char *name, size_t length)
 
 bool rune_class_unicode(RuneClass *set, const char *name, size_t length)
 {
+    static GOnce once = G_ONCE_INIT;
+    const GArray *runs = g_once(&once, make_runs, NULL);
     uint64_t wanted = 0;
 
     if (length == 3 && memcmp(name, "Any", 3) == 0) {
@@ -240,16 +328,14 @@ bool rune_class_unicode(RuneClass *set, const char *name, size_t length)
     for (size_t i = 0; i < G_N_ELEMENTS(categories); i++)
         if (length <= 2 && length > 0 && memcmp(categories[i].name, name, length) == 0)
             wanted |= UINT64_C(1) << categories[i].first;
-    if (wanted == 0) {
-        GUnicodeScript script = script_named(name, length);
+    GUnicodeScript script = wanted == 0 ? script_named(name, length) : G_UNICODE_SCRIPT_INVALID_CODE;
+    if (wanted == 0 && script == G_UNICODE_SCRIPT_INVALID_CODE)
+        return false;
+    for (guint i = 0; i < runs->len; i++) {
+        const Run run = g_array_index((GArray *) runs, Run, i);
 
-        if (script == G_UNICODE_SCRIPT_INVALID_CODE)
-            return false;
-        add_script(set, script);
-        return true;
+        if (wanted == 0 ? run.script == script : (wanted >> run.type & 1) != 0)
+            rune_class_add(set, run.low, run.high);
     }
-    for (uint32_t rune = 0; rune <= RUNE_MAX; rune++)
-        if ((wanted & (UINT64_C(1) << g_unichar_type(rune))) != 0)
-            rune_class_add(set, rune, rune);
     return true;
 }

@@ -14,6 +14,8 @@ typedef struct Parser {
     const char *begin, *at, *end;
     unsigned depth;
     bool fold, lines, dot_all; /* i, m, s; U changes nothing about whether it matches */
+    bool quoted;               /* between \Q and \E */
+    GHashTable *names;         /* of groups */
     GError **error;
 } Parser;
 
@@ -37,6 +39,7 @@ static RegexNode *node_new(RegexNodeKind kind)
     RegexNode *node = g_new0(RegexNode, 1);
 
     node->kind = kind;
+    node->times = 1;
     if (kind == NODE_CLASS)
         node->set = rune_class_new();
     if (kind == NODE_CONCAT || kind == NODE_ALTERNATE || kind == NODE_REPEAT)
@@ -51,6 +54,12 @@ void regex_node_free(RegexNode *node)
     g_clear_pointer(&node->set, g_array_unref);
     g_clear_pointer(&node->children, g_ptr_array_unref);
     g_free(node);
+}
+
+static void add_child(RegexNode *node, RegexNode *child)
+{
+    g_ptr_array_add(node->children, child);
+    node->times = MAX(node->times, child->times);
 }
 
 static bool next_is(const Parser *p, const char *text)
@@ -185,15 +194,6 @@ static bool take_class_escape(Parser *p, RuneClass *set, bool *ret_taken)
     return true;
 }
 
-static RegexNode *parse_quoted(Parser *p)
-{
-    g_autoptr(RegexNode) all = node_new(NODE_CONCAT);
-
-    while (p->at < p->end && !take(p, "\\E"))
-        g_ptr_array_add(all->children, rune_node(p, take_rune(p)));
-    return g_steal_pointer(&all);
-}
-
 static RegexNode *parse_escape(Parser *p)
 {
     static const struct {
@@ -207,8 +207,6 @@ static RegexNode *parse_escape(Parser *p)
     for (size_t i = 0; i < G_N_ELEMENTS(asserts); i++)
         if (take(p, asserts[i].text))
             return assert_node(asserts[i].assert);
-    if (take(p, "\\Q"))
-        return parse_quoted(p);
     node = node_new(NODE_CLASS);
     if (!take_class_escape(p, node->set, &taken))
         return NULL;
@@ -330,7 +328,10 @@ static bool take_name(Parser *p)
 
     while (p->at < p->end && (g_ascii_isalnum(*p->at) || *p->at == '_'))
         p->at++;
-    return (p->at > begin && take(p, ">")) || wrong(p, "a group's name is of letters, digits and _, and ends with >") != NULL;
+    g_autofree char *name = g_strndup(begin, (gsize) (p->at - begin));
+    if (p->at == begin || !take(p, ">"))
+        return wrong(p, "a group's name is of letters, digits and _, and ends with >") != NULL;
+    return g_hash_table_add(p->names, g_steal_pointer(&name)) || wrong(p, "a second group of this name") != NULL;
 }
 
 static RegexNode *parse_group_body(Parser *p)
@@ -438,6 +439,8 @@ static RegexNode *parse_repeat(Parser *p, RegexNode *atom)
 
     if (node == NULL || !take_repeat(p, &min, &max))
         return g_steal_pointer(&node);
+    if (node->kind == NODE_EMPTY)
+        return wrong(p, "flags cannot be repeated");
     if (min > REPEAT_MAX || (max != UINT_MAX && max > REPEAT_MAX))
         return wrong(p, "at most %u repetitions", REPEAT_MAX);
     if (max < min)
@@ -445,23 +448,40 @@ static RegexNode *parse_repeat(Parser *p, RegexNode *atom)
     take(p, "?"); /* rather few: whether it matches is the same */
     if (take_repeat(p, &(unsigned){ 0 }, &(unsigned){ 0 }))
         return wrong(p, "a repetition repeats a repetition: put it into ( )");
+    unsigned times = MAX(max == UINT_MAX ? min : max, 1);
+    if (node->times * times > REPEAT_MAX)
+        return wrong(p, "repetitions in repetitions come to %u, more than %u", node->times * times, REPEAT_MAX);
     RegexNode *repeat = node_new(NODE_REPEAT);
     repeat->min = min;
     repeat->max = max;
-    g_ptr_array_add(repeat->children, g_steal_pointer(&node));
+    add_child(repeat, g_steal_pointer(&node));
+    repeat->times *= times;
     return repeat;
+}
+
+/* A character between \Q and \E; the last may be repeated after \E. */
+static RegexNode *parse_quoted(Parser *p)
+{
+    RegexNode *node = rune_node(p, take_rune(p));
+
+    p->quoted = !take(p, "\\E");
+    return p->quoted ? node : parse_repeat(p, node);
 }
 
 static RegexNode *parse_concatenation(Parser *p)
 {
     g_autoptr(RegexNode) all = node_new(NODE_CONCAT);
 
-    while (p->at < p->end && *p->at != '|' && *p->at != ')') {
-        RegexNode *node = parse_repeat(p, parse_atom(p));
+    while (p->at < p->end && (p->quoted || (*p->at != '|' && *p->at != ')'))) {
+        if (take(p, p->quoted ? "\\E" : "\\Q")) {
+            p->quoted = !p->quoted;
+            continue;
+        }
+        RegexNode *node = p->quoted ? parse_quoted(p) : parse_repeat(p, parse_atom(p));
 
         if (node == NULL)
             return NULL;
-        g_ptr_array_add(all->children, node);
+        add_child(all, node);
     }
     return g_steal_pointer(&all);
 }
@@ -477,7 +497,7 @@ static RegexNode *parse_alternation(Parser *p)
 
         if (node == NULL)
             return NULL;
-        g_ptr_array_add(all->children, node);
+        add_child(all, node);
     } while (take(p, "|"));
     p->depth--;
     return g_steal_pointer(&all);
@@ -485,7 +505,8 @@ static RegexNode *parse_alternation(Parser *p)
 
 RegexNode *regex_parse(const char *pattern, size_t length, GError **error)
 {
-    Parser p = { .begin = pattern, .at = pattern, .end = pattern + length, .error = error };
+    g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    Parser p = { .begin = pattern, .at = pattern, .end = pattern + length, .names = names, .error = error };
 
     if (length > PATTERN_MAX_BYTES)
         return wrong(&p, "longer than %u bytes", PATTERN_MAX_BYTES);

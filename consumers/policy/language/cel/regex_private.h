@@ -41,6 +41,7 @@ typedef struct RegexNode {
     RegexAssert assert;
     GPtrArray *children;     /* of RegexNode: CONCAT, ALTERNATE; one of REPEAT */
     unsigned min, max;       /* REPEAT; max UINT_MAX: no limit */
+    unsigned times;          /* how often the most repeated part is written out; 1000 at most */
 } RegexNode;
 
 RegexNode *regex_parse(const char *pattern, size_t length, GError **error);

@@ -6,7 +6,6 @@
 
 #define BLOCK_BYTES 4096
 #define WALKED_ENTRIES 8
-#define DEPTH_COMPARED 128
 
 struct CelBlock {
     CelBlock *next;
@@ -157,39 +156,35 @@ bool cel_compare(CelValue a, CelValue b, int *ret_order)
     }
 }
 
-static bool equal_deep(CelValue a, CelValue b, unsigned depth);
-
-static bool equal_lists(const CelList *a, const CelList *b, unsigned depth)
+static bool equal_lists(const CelList *a, const CelList *b)
 {
-    if (a->n != b->n)
+    if (a->n != b->n || a->depth != b->depth)
         return false;
     for (size_t i = 0; i < a->n; i++)
-        if (!equal_deep(a->items[i], b->items[i], depth))
+        if (!cel_equal(a->items[i], b->items[i]))
             return false;
     return true;
 }
 
-static bool equal_maps(const CelMap *a, const CelMap *b, unsigned depth)
+static bool equal_maps(const CelMap *a, const CelMap *b)
 {
-    if (a->n != b->n)
+    if (a->n != b->n || a->depth != b->depth)
         return false;
     for (size_t i = 0; i < a->n; i++) {
         const CelValue *other = cel_map_get(b, a->entries[i].key);
 
-        if (other == NULL || !equal_deep(a->entries[i].value, *other, depth))
+        if (other == NULL || !cel_equal(a->entries[i].value, *other))
             return false;
     }
     return true;
 }
 
-static bool equal_deep(CelValue a, CelValue b, unsigned depth)
+bool cel_equal(CelValue a, CelValue b)
 {
     int order = 0;
 
     if (a.kind != b.kind)
         return cel_is_number(a) && cel_is_number(b) && compare_numbers(a, b, &order) && order == 0;
-    if (depth > DEPTH_COMPARED)
-        return false;
     switch (a.kind) {
     case CEL_NULL:
         return true;
@@ -199,9 +194,9 @@ static bool equal_deep(CelValue a, CelValue b, unsigned depth)
     case CEL_DOUBLE:
         return a.as.real == b.as.real;
     case CEL_LIST:
-        return equal_lists(a.as.list, b.as.list, depth + 1);
+        return equal_lists(a.as.list, b.as.list);
     case CEL_MAP:
-        return equal_maps(a.as.map, b.as.map, depth + 1);
+        return equal_maps(a.as.map, b.as.map);
     case CEL_TYPE:
         return a.as.uinteger == b.as.uinteger;
     case CEL_ERROR:
@@ -211,11 +206,6 @@ static bool equal_deep(CelValue a, CelValue b, unsigned depth)
     }
 }
 
-bool cel_equal(CelValue a, CelValue b)
-{
-    return equal_deep(a, b, 0);
-}
-
 /* ---- lists and maps ---- */
 
 static CelValue too_big(void)
@@ -223,13 +213,28 @@ static CelValue too_big(void)
     return cel_error_at("this needs more memory than an expression may have", 0);
 }
 
+static CelValue too_deep(void)
+{
+    return cel_error_at("a value is nested too deep", 0);
+}
+
+static uint32_t depth_of(CelValue value)
+{
+    return value.kind == CEL_LIST ? value.as.list->depth : value.kind == CEL_MAP ? value.as.map->depth : 0;
+}
+
 CelValue cel_list(CelArena *arena, const CelValue *items, size_t n)
 {
     CelList *list = cel_alloc(arena, sizeof *list);
+    uint32_t depth = 0;
 
     if (list == NULL)
         return too_big();
-    *list = (CelList){ .n = n, .items = items };
+    for (size_t i = 0; i < n; i++)
+        depth = MAX(depth, depth_of(items[i]));
+    if (depth >= CEL_VALUE_DEPTH_MAX)
+        return too_deep();
+    *list = (CelList){ .n = n, .items = items, .depth = depth + 1 };
     return (CelValue){ .kind = CEL_LIST, .as.list = list };
 }
 
@@ -272,12 +277,12 @@ const CelValue *cel_map_get(const CelMap *map, CelValue key)
         return NULL;
     if (map->index == NULL) {
         for (size_t i = 0; i < map->n; i++)
-            if (equal_deep(map->entries[i].key, key, 0))
+            if (cel_equal(map->entries[i].key, key))
                 return &map->entries[i].value;
         return NULL;
     }
     for (uint32_t at = hash_key(key) & map->mask; map->index[at] != 0; at = (at + 1) & map->mask)
-        if (equal_deep(map->entries[map->index[at] - 1].key, key, 0))
+        if (cel_equal(map->entries[map->index[at] - 1].key, key))
             return &map->entries[map->index[at] - 1].value;
     return NULL;
 }
@@ -305,7 +310,7 @@ CelValue cel_map(CelArena *arena, const CelEntry *entries, size_t n)
         return too_big();
     if (index != NULL)
         memset(index, 0, slots * sizeof *index);
-    *map = (CelMap){ .entries = entries, .index = index, .mask = slots - 1 };
+    *map = (CelMap){ .entries = entries, .index = index, .mask = slots - 1, .depth = 1 };
     for (size_t i = 0; i < n; i++) {
         CelValue key = entries[i].key;
 
@@ -314,6 +319,9 @@ CelValue cel_map(CelArena *arena, const CelEntry *entries, size_t n)
         if (cel_map_get(map, key) != NULL)
             return key_twice(arena, key);
         map->n = i + 1;
+        map->depth = MAX(map->depth, depth_of(entries[i].value) + 1);
+        if (map->depth > CEL_VALUE_DEPTH_MAX)
+            return too_deep();
         if (index == NULL)
             continue;
         uint32_t at = hash_key(key) & map->mask;

@@ -47,9 +47,13 @@ typedef struct CelValue {
     } as;
 } CelValue;
 
+/* Values may be nested this deep: whoever walks them calls itself. */
+#define CEL_VALUE_DEPTH_MAX 256
+
 struct CelList {
     size_t n;
     const CelValue *items;
+    uint32_t depth;            /* 1: no list or map is in it */
 };
 
 typedef struct CelEntry {
@@ -61,6 +65,7 @@ struct CelMap {
     const CelEntry *entries;   /* in the order they were written */
     const uint32_t *index;     /* hash table of entry numbers + 1, or NULL: n is small */
     uint32_t mask;
+    uint32_t depth;
 };
 
 /* ---- memory ---- */
@@ -148,7 +153,7 @@ static inline CelValue cel_error_at(const char *text, uint32_t place)
 {
     return (CelValue){ .kind = CEL_ERROR, .extra = place, .as.error = text };
 }
-/* @items: borrowed. An ERROR when the arena is full, here and below. */
+/* @items: borrowed. An ERROR when the arena is full or it would be nested too deep, here and below. */
 CelValue cel_list(CelArena *arena, const CelValue *items, size_t n);
 /* @entries: borrowed. ERROR too for a key that is no bool, int, uint or string, and for two equal ones (1 and 1u are). */
 CelValue cel_map(CelArena *arena, const CelEntry *entries, size_t n);
@@ -174,7 +179,8 @@ bool cel_compare(CelValue a, CelValue b, int *ret_order);
 const CelValue *cel_map_get(const CelMap *map, CelValue key);
 /* Code points of a STRING. */
 size_t cel_string_size(CelValue text);
-/* Roughly what copying or comparing it costs, in units of one node; at most @limit is looked at. */
+/* Roughly what copying or comparing it costs, in units of one node; at most @limit is looked at, and what reaches it may be far more: parts
+ * that are shared count each time. */
 size_t cel_weight(CelValue value, size_t limit);
 
 #endif
