@@ -30,8 +30,9 @@ Policy *policy_of_file(const char *path, GError **error)
 static void take(Policyd *p, Policy *policy, const char *from, const char *who)
 {
     g_autoptr(json_t) arguments = json_pack("{s:s}", "from", from);
+    g_autofree char *asked = who == NULL ? NULL : g_utf8_make_valid(who, -1); /* a peer's text: it goes into the journal */
 
-    policyd_feed(p, &(EngineInput){ .kind = INPUT_POLICY, .policy = policy, .who = who, .arguments = arguments }, NULL);
+    policyd_feed(p, &(EngineInput){ .kind = INPUT_POLICY, .policy = policy, .who = asked, .arguments = arguments }, NULL);
     log_notice("policy %s is in force, %u rules", policy->name, policy->rules->len);
 }
 

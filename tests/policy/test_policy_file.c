@@ -300,6 +300,19 @@ static void test_any_text_is_answered(void)
         }
 }
 
+static void test_bytes_that_are_no_text(void)
+{
+    static const char *const texts[] = { "mend: 1\xe4\xe4\xe4\xe4\xe4\xe4\n", "mend: 1 # \xff\n", "\xc3", "mend: \xed\xa0\x80\n" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(policy_parse("caf\xe9.yaml", texts[i], &error));
+        g_assert_true(g_utf8_validate(error->message, -1, NULL));
+        g_assert_nonnull(strstr(error->message, "not UTF-8"));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -315,6 +328,7 @@ int main(int argc, char **argv)
     g_test_add_func("/policy/file/no-rules", test_no_rules_mean_what_the_default_rules_say_themselves);
     g_test_add_func("/policy/file/defaults", test_defaults_are_inherited);
     g_test_add_func("/policy/file/json", test_json_is_read_too_and_no_rules_mean_the_default_ones);
+    g_test_add_func("/policy/file/bytes", test_bytes_that_are_no_text);
     g_test_add_func("/policy/file/any-text", test_any_text_is_answered);
     return g_test_run();
 }

@@ -20,6 +20,9 @@ extern const char *const event_kinds_known[]; /* NULL at the end */
 typedef enum { WHERE_SAME, WHERE_FIRST_IS_NARROWER, WHERE_SECOND_IS_NARROWER, WHERE_OVERLAP, WHERE_DISJOINT } WhereRelation;
 /* By the parts && joins: DISJOINT and NARROWER are certain, OVERLAP says that nothing speaks against it. */
 WhereRelation where_compare(const Expression *first, const Expression *second);
+/* The same in two steps, for many comparisons: of char *. */
+GPtrArray *where_parts(const Expression *where); /* NULL is fine */
+WhereRelation parts_compare(const GPtrArray *first, const GPtrArray *second);
 
 /* "service.restart" of @step, where it is written. */
 const YamlNode *step_place(const Loader *l, const Step *step);

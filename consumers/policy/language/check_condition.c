@@ -57,7 +57,7 @@ static void append_part(GPtrArray *parts, const char *from, size_t length)
 }
 
 /* What && joins at the top; one part when || stands there. "" is no part. */
-static GPtrArray *parts_of(const Expression *where)
+GPtrArray *where_parts(const Expression *where)
 {
     GPtrArray *parts = g_ptr_array_new_with_free_func(g_free);
     const char *text = where == NULL ? "" : expression_text(where);
@@ -116,9 +116,8 @@ static bool parts_exclude(const char *a, const char *b)
     return unequal == equal && strncmp(a, b, equal) == 0 && strcmp(a + equal + 2, b + equal + 2) == 0;
 }
 
-WhereRelation where_compare(const Expression *first, const Expression *second)
+WhereRelation parts_compare(const GPtrArray *a, const GPtrArray *b)
 {
-    g_autoptr(GPtrArray) a = parts_of(first), b = parts_of(second);
     bool a_has_b = holds_all(a, b), b_has_a = holds_all(b, a);
 
     if (a_has_b && b_has_a)
@@ -128,4 +127,11 @@ WhereRelation where_compare(const Expression *first, const Expression *second)
             if (parts_exclude(a->pdata[i], b->pdata[k]) || parts_exclude(b->pdata[k], a->pdata[i]))
                 return WHERE_DISJOINT;
     return a_has_b ? WHERE_FIRST_IS_NARROWER : b_has_a ? WHERE_SECOND_IS_NARROWER : WHERE_OVERLAP;
+}
+
+WhereRelation where_compare(const Expression *first, const Expression *second)
+{
+    g_autoptr(GPtrArray) a = where_parts(first), b = where_parts(second);
+
+    return parts_compare(a, b);
 }

@@ -6,17 +6,28 @@
 
 #include <string.h>
 
+/* What is asked of a rule again and again, when each is held against each. */
+typedef struct Sketch {
+    const Rule *rule;
+    GPtrArray *parts;            /* of its condition */
+    const Step *stops, *starts;  /* the first that does; NULL: none */
+} Sketch;
+
+static void sketch_clear(void *data)
+{
+    g_ptr_array_unref(((Sketch *) data)->parts);
+}
+
 /* @earlier takes whatever @later listens to; outside of its hours, too: what it took waits for them. */
-static bool takes_all(const Rule *earlier, const Rule *later)
+static bool takes_all(const Sketch *earlier, const Sketch *later)
 {
     WhereRelation relation;
 
-    if (earlier->temporal != TEMPORAL_ONCE || later->temporal != TEMPORAL_ONCE)
+    if (earlier->rule->temporal != TEMPORAL_ONCE || later->rule->temporal != TEMPORAL_ONCE)
         return false;
-    for (size_t i = 0; event_kinds_known[i] != NULL; i++)
-        if (pattern_listens(later->on, event_kinds_known[i]) && !pattern_listens(earlier->on, event_kinds_known[i]))
-            return false;
-    relation = where_compare(earlier->where, later->where);
+    if (strcmp(earlier->rule->on, later->rule->on) != 0 && !pattern_listens(earlier->rule->on, later->rule->on))
+        return false;
+    relation = parts_compare(earlier->parts, later->parts);
     return relation == WHERE_SAME || relation == WHERE_SECOND_IS_NARROWER;
 }
 
@@ -59,15 +70,30 @@ static const Step *step_that(const Rule *rule, const char *const *verbs)
 static const char *const stopping[] = { "stop", "shutdown", "suspend", NULL };
 static const char *const starting[] = { "start", "restart", "reboot", "reset", "resume", NULL };
 
-static bool opposed(const Rule *a, const Rule *b, const Step **ret_a, const Step **ret_b)
+/* Of each condition the parts, of each ladder what it is for. */
+static GArray *sketches_of(const GPtrArray *rules)
 {
-    *ret_a = step_that(a, stopping);
-    *ret_b = step_that(b, starting);
-    if (*ret_a != NULL && *ret_b != NULL && step_that(a, starting) == NULL)
-        return true;
-    *ret_a = step_that(a, starting);
-    *ret_b = step_that(b, stopping);
-    return *ret_a != NULL && *ret_b != NULL && step_that(b, starting) == NULL;
+    GArray *sketches = g_array_sized_new(false, false, sizeof(Sketch), rules->len);
+
+    g_array_set_clear_func(sketches, sketch_clear);
+    for (guint i = 0; i < rules->len; i++) {
+        const Rule *rule = rules->pdata[i];
+        const Sketch sketch = { rule, where_parts(rule->where), step_that(rule, stopping), step_that(rule, starting) };
+
+        g_array_append_val(sketches, sketch);
+    }
+    return sketches;
+}
+
+/* A ladder that stops and starts again is a slow restart. */
+static bool opposed(const Sketch *a, const Sketch *b, const Step **ret_a, const Step **ret_b)
+{
+    bool a_stops = a->stops != NULL && a->starts == NULL && b->starts != NULL;
+    bool b_stops = b->stops != NULL && b->starts == NULL && a->starts != NULL;
+
+    *ret_a = a_stops ? a->stops : a->starts;
+    *ret_b = a_stops ? b->starts : b->stops;
+    return a_stops || b_stops;
 }
 
 static const char *shared_kind(const Rule *a, const Rule *b)
@@ -96,13 +122,16 @@ static const char *stopped_kind(const Rule *a, const Rule *b)
     return NULL;
 }
 
-static void check_pair(Loader *l, const Rule *first, const Rule *second)
+static void check_pair(Loader *l, const Sketch *a, const Sketch *b)
 {
-    WhereRelation relation = where_compare(first->where, second->where);
+    const Rule *first = a->rule, *second = b->rule;
     const Step *one, *other;
     const char *kind;
 
-    if (relation == WHERE_DISJOINT || first->observe_only || second->observe_only || !opposed(first, second, &one, &other))
+    if (!opposed(a, b, &one, &other) || first->observe_only || second->observe_only)
+        return;
+    WhereRelation relation = parts_compare(a->parts, b->parts);
+    if (relation == WHERE_DISJOINT)
         return;
     kind = shared_kind(first, second);
     if (kind != NULL && relation != WHERE_FIRST_IS_NARROWER) { /* the narrower one above is an exception from the one below: that is meant */
@@ -120,11 +149,11 @@ static void check_pair(Loader *l, const Rule *first, const Rule *second)
 
 void check_fights(Loader *l)
 {
-    const GPtrArray *rules = l->policy->rules;
+    g_autoptr(GArray) sketches = sketches_of(l->policy->rules);
 
-    for (guint i = 0; i < rules->len; i++)
-        for (guint k = i + 1; k < rules->len; k++)
-            check_pair(l, rules->pdata[i], rules->pdata[k]);
+    for (guint i = 0; i < sketches->len; i++)
+        for (guint k = i + 1; k < sketches->len; k++)
+            check_pair(l, &g_array_index(sketches, Sketch, i), &g_array_index(sketches, Sketch, k));
 }
 
 /* --- ladders --- */
@@ -189,9 +218,26 @@ static void check_ladder(Loader *l, const Rule *rule)
     }
 }
 
+static void check_above(Loader *l, const GArray *sketches, guint i)
+{
+    const Sketch *sketch = &g_array_index(sketches, Sketch, i);
+    const Rule *rule = sketch->rule;
+
+    for (guint k = 0; k < i; k++) {
+        const Sketch *above = &g_array_index(sketches, Sketch, k);
+
+        if (!takes_all(above, sketch))
+            continue;
+        refuse(l, rule_place(l, rule, "name"), "rule %s is never reached: rule %s (line %d) takes every %s it would%s", rule->name, above->rule->name,
+               above->rule->line, rule->on, parts_compare(above->parts, sketch->parts) == WHERE_SAME ? ", by the same condition" : "");
+        return;
+    }
+}
+
 void check_reach(Loader *l)
 {
     const GPtrArray *rules = l->policy->rules;
+    g_autoptr(GArray) sketches = sketches_of(rules);
 
     for (guint i = 0; i < rules->len; i++) {
         const Rule *rule = rules->pdata[i];
@@ -200,15 +246,7 @@ void check_reach(Loader *l)
             refuse(l, rule_place(l, rule, "where"), "rule %s: its condition never holds for %s", rule->name, rule->on);
         if (rule->during != NULL && rule->during == rule->not_during)
             refuse(l, rule_place(l, rule, "not_during"), "rule %s: during and not_during are the same calendar: it never acts", rule->name);
-        for (guint k = 0; k < i; k++) {
-            const Rule *above = rules->pdata[k];
-
-            if (!takes_all(above, rule))
-                continue;
-            refuse(l, rule_place(l, rule, "name"), "rule %s is never reached: rule %s (line %d) takes every %s it would%s", rule->name, above->name,
-                   above->line, rule->on, where_compare(above->where, rule->where) == WHERE_SAME ? ", by the same condition" : "");
-            break;
-        }
+        check_above(l, sketches, i);
         check_ladder(l, rule);
         if (rule->temporal != TEMPORAL_SEQUENCE && ever_holds(rule, NULL))
             check_when(l, rule);

@@ -210,6 +210,8 @@ static void expand_variables(Expansion *x, YamlNode *node)
 /* @map gets what @from has and it has not. @skip: keys left out, NULL at the end; may be NULL. */
 static void merge_under(Expansion *x, YamlNode *map, const YamlNode *from, const char *const *skip, const char *origin)
 {
+    if (from == NULL || from->kind != YAML_MAP) /* complained of where it is read */
+        return;
     for (size_t i = 0; i < yaml_size(from) && !x->stopped; i++) {
         const char *key = yaml_key(from, i);
         YamlNode *own = map_get(map, key);
@@ -281,8 +283,6 @@ static void expand_templates(Expansion *x, YamlNode *node)
 
 static void check_templates(Expansion *x)
 {
-    if (x->templates != NULL && x->templates->kind != YAML_MAP)
-        complain(x->l, x->templates, "templates is a map of names to maps");
     for (size_t i = 0; i < yaml_size(x->templates); i++) {
         YamlNode *template = (YamlNode *) yaml_at(x->templates, i);
 
@@ -406,8 +406,6 @@ static void expand_all(Expansion *x)
     static const char *const not_expanded[] = { "variables", "templates", NULL };
     const YamlNode *applications = yaml_get(x->root, "applications");
 
-    if (x->variables != NULL && x->variables->kind != YAML_MAP)
-        complain(x->l, x->variables, "variables is a map of names to values");
     for (size_t i = 0; i < yaml_size(x->variables); i++)
         variable_value(x, x->variables->keys->pdata[i], yaml_key(x->variables, i));
     for (size_t i = 0; i < yaml_size(x->root); i++)
@@ -422,13 +420,24 @@ static void expand_all(Expansion *x)
     expand_rules(x);
 }
 
+/* NULL: there is none, or it is no map. */
+static const YamlNode *named_map(Loader *l, const char *key, const char *what)
+{
+    const YamlNode *node = yaml_get(l->file->root, key);
+
+    if (node == NULL || node->kind == YAML_MAP)
+        return node;
+    complain(l, node, "%s", what);
+    return NULL;
+}
+
 void policy_expand(Loader *l)
 {
     g_autoptr(GPtrArray) stack = g_ptr_array_new();
     g_autoptr(GHashTable) done = g_hash_table_new(NULL, NULL);
     Expansion x = { .l = l, .root = l->file->root, .stack = stack, .done = done };
 
-    x.variables = yaml_get(x.root, "variables");
-    x.templates = yaml_get(x.root, "templates");
+    x.variables = named_map(l, "variables", "variables is a map of names to values");
+    x.templates = named_map(l, "templates", "templates is a map of names to maps");
     expand_all(&x);
 }

@@ -20,7 +20,8 @@ static void complaint_free(void *data)
 void loader_init(Loader *l, YamlFile *file, const char *text, Policy *policy)
 {
     *l = (Loader){ .file = file, .policy = policy };
-    l->lines = g_strsplit(text, "\n", -1);
+    g_autofree char *valid = g_utf8_make_valid(text, -1); /* what is refused for not being UTF-8 is shown, too */
+    l->lines = g_strsplit(valid, "\n", -1);
     l->errors = g_ptr_array_new_with_free_func(complaint_free);
     l->warnings = g_ptr_array_new_with_free_func(complaint_free);
     l->origins = g_hash_table_new_full(NULL, NULL, NULL, g_free);

@@ -112,9 +112,11 @@ static bool complain_yaml(const char *name, const char *text, const GError *prob
 
 Policy *policy_read(const char *name, const char *text, const PolicyReading *reading, GError **error)
 {
+    g_autofree char *valid = g_utf8_make_valid(name, -1);
     g_autoptr(GError) local = NULL;
     Loader loader;
 
+    name = valid;
     if (text[0] == '\0')
         return policy_default();
     g_autoptr(YamlFile) file = yaml_read(name, text, strlen(text), &local);

@@ -28,7 +28,7 @@ typedef struct PolicyReading {
     PolicyReport *report; /* filled, also when the file is refused; may be NULL. policy_report_clear() */
 } PolicyReading;
 
-/* @name: as errors show it. "" as @text gives the default policy. NULL: YAML_ERROR (not YAML) or POLICY_ERROR. */
+/* @name: as errors show it; made UTF-8. "" as @text gives the default policy. NULL: YAML_ERROR (not YAML) or POLICY_ERROR. */
 Policy *policy_read(const char *name, const char *text, const PolicyReading *reading, GError **error);
 Policy *policy_parse(const char *name, const char *text, GError **error);
 /* A file that is about to be used or checked. */
