@@ -25,6 +25,11 @@ def run(site, *words):
     return done.returncode, done.stdout, done.stderr
 
 
+def read(path):
+    with open(path) as text:
+        return text.read()
+
+
 class Policyd(unittest.TestCase):
     def test_a_failure_is_healed_and_its_story_told(self):
         with EngineSite() as site:
@@ -139,6 +144,29 @@ class Policyd(unittest.TestCase):
             other.terminate()
             other.wait(10)
             other.stderr.close()
+
+    def test_answers_reach_the_engine_that_acts(self):
+        """Results are one queue: an engine that only stands by must leave them there."""
+        with EngineSite(policy='mend: 1\nstartup_guard: 0\ndefaults: {attempts: 3, healed_when: {for: 300ms}, timeout: 2s}\n') as site:
+            site.start()
+            site.world.engine = 'main'
+            words = [MEND, 'policy', 'run', '--broker', site.url, '--data', site.folder.name, '--policy', site.policy, '--name', 'other']
+            log = os.path.join(site.folder.name, 'other.log')
+            with open(log, 'w') as out:
+                other = subprocess.Popen(words, stderr=out, stdout=out)
+            self.addCleanup(other.wait, 10)
+            self.addCleanup(other.terminate)
+            wait_for('the second to stand by', lambda: 'main acts, other stands by' in read(log))
+            services = ['service/%s/a%d' % (VM, n) for n in range(12)]
+            for service in services:
+                site.world.publish(service, 'failed')
+            for service in services:
+                wait_for(service, lambda: site.world.states.get(service, ('',))[0] == 'running')
+            wait_for('an end of all incidents', lambda: site.ask('incidents') == [])
+            for service in services:
+                lines = [line['what'] for incident in site.ask('why', service)['incidents'] for line in incident['lines']]
+                self.assertIn('result', lines, service)
+            self.assertEqual(len(site.world.runs), len(services))
 
     def test_an_old_epoch_stands_by_and_repeats_under_its_id(self):
         answers = iter([('refused', 'stale-epoch', {}), ('done', None, {'state': 'running'})])
