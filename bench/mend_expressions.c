@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define ROUNDS 300000
 #define RULES 50
@@ -35,27 +36,36 @@ static bool answer(const CelName *name, CelArena *arena, void *user, CelValue *r
     return g_strcmp0(name->field, "says") != 0 && g_strcmp0(name->field, "exit_status") != 0;
 }
 
+/* Of this program on its core, whatever else runs. */
+static int64_t cpu_us(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return (int64_t) now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 static double ns_per(int64_t began_us, int rounds)
 {
-    return (double) (g_get_monotonic_time() - began_us) * 1000 / rounds;
+    return (double) (cpu_us() - began_us) * 1000 / rounds;
 }
 
 static json_t *measure_condition(const char *text)
 {
     g_autoptr(Expression) e = expression_parse(text, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL);
     g_autoptr(json_t) values = json_object();
-    int64_t began = g_get_monotonic_time();
+    int64_t began = cpu_us();
 
     for (int i = 0; i < ROUNDS; i++)
         expression_holds(e, answer, NULL, NULL, NULL);
     double evaluated = ns_per(began, ROUNDS);
-    began = g_get_monotonic_time();
+    began = cpu_us();
     for (int i = 0; i < ROUNDS / 10; i++) {
         json_object_clear(values);
         expression_holds(e, answer, NULL, values, NULL);
     }
     double kept = ns_per(began, ROUNDS / 10);
-    began = g_get_monotonic_time();
+    began = cpu_us();
     for (int i = 0; i < ROUNDS / 100; i++)
         expression_free(expression_parse(text, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL));
     return json_pack("{s:s, s:f, s:f, s:f, s:I}", "condition", text, "ns", evaluated, "ns_with_values", kept, "ns_to_read",
@@ -94,7 +104,7 @@ static double events_per_second(void)
                                                           .time_us = 1000000 + i, .sequence = (uint64_t) i + 1, .severity = 6,
                                                           .boot_id = "b", .confidence = 1, .data = data }));
     }
-    int64_t began = g_get_monotonic_time();
+    int64_t began = cpu_us();
     for (int i = 0; i < EVENTS; i++) {
         engine_step(engine, &(EngineInput){ .kind = INPUT_EVENT, .event = events->pdata[i] }, 1000000 + i, outputs);
         g_ptr_array_set_size(outputs, 0);

@@ -45,18 +45,17 @@ static PathParts parts_of(const char *path)
 
 /* ---- entity ---- */
 
-static bool application_field(Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
+static bool application_field(const Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
 {
     PathParts parts = parts_of(scope->entity->path);
-    const char *kind = scope->entity->path;
+    const char *vm = NULL, *app = NULL, *kind = scope->entity->path;
 
-    if (!scope->located && (strncmp(kind, "service/", 8) == 0 || strncmp(kind, "vm/", 3) == 0)) {
+    if (strncmp(kind, "service/", 8) == 0 || strncmp(kind, "vm/", 3) == 0) {
         const char *id = cel_alloc_text(arena, parts.id, parts.id_length);
 
-        scope->app = id == NULL ? NULL : policy_application(scope->engine->policy, id, scope->entity->hostname, parts.name, &scope->app_vm);
+        app = id == NULL ? NULL : policy_application(scope->engine->policy, id, scope->entity->hostname, parts.name, &vm);
     }
-    scope->located = true;
-    return text_or_empty(tag == NAME_ENTITY_APP ? scope->app : scope->app_vm, ret_value);
+    return text_or_empty(tag == NAME_ENTITY_APP ? app : vm, ret_value);
 }
 
 static bool groups(const Scope *scope, CelArena *arena, CelValue *ret_value)
@@ -96,7 +95,7 @@ static bool vm_setting(const Scope *scope, NameTag tag, CelValue *ret_value)
     return true;
 }
 
-static bool entity_field(Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
+static bool entity_field(const Scope *scope, NameTag tag, CelArena *arena, CelValue *ret_value)
 {
     const char *path = scope->entity->path;
     PathParts parts = parts_of(path);
@@ -215,10 +214,8 @@ static bool window_field(const Scope *scope, NameTag tag, CelValue *ret_value)
     return true;
 }
 
-bool scope_look_up(const CelName *name, CelArena *arena, void *user, CelValue *ret_value)
+static bool answer(const Scope *scope, const CelName *name, CelArena *arena, CelValue *ret_value)
 {
-    Scope *scope = user;
-
     switch (name->tag) {
     case NAME_EVENT_KIND:
     case NAME_EVENT_STATE:
@@ -238,4 +235,21 @@ bool scope_look_up(const CelName *name, CelArena *arena, void *user, CelValue *r
     default:
         return entity_field(scope, (NameTag) name->tag, arena, ret_value);
     }
+}
+
+/* Fifty rules ask an event for the same few names. What lies in an evaluation's arena is not kept. */
+bool scope_look_up(const CelName *name, CelArena *arena, void *user, CelValue *ret_value)
+{
+    Scope *scope = user;
+    uint32_t bit = UINT32_C(1) << (name->tag & 31);
+
+    if (name->tag >= NAME_EVENT_DATA || name->tag == NAME_ENTITY_GROUP)
+        return answer(scope, name, arena, ret_value);
+    if (!(scope->asked & bit)) {
+        scope->asked |= bit;
+        if (answer(scope, name, arena, &scope->answers[name->tag]))
+            scope->there |= bit;
+    }
+    *ret_value = scope->answers[name->tag];
+    return (scope->there & bit) != 0;
 }

@@ -15,9 +15,11 @@ typedef struct Scope {          /* all borrowed; { .engine, .entity } is enough 
         int64_t count;
         double average, last;
     } *window;                  /* NULL: window.… is absent */
-    bool located;               /* scope.c's own, between expressions about one entity: the application is looked for once */
-    const char *app, *app_vm;
+    /* scope.c's own: what was answered, for the next expression about the same; zero at first. */
+    uint32_t asked, there;      /* bits by tag */
+    CelValue answers[NAME_EVENT_DATA];
 } Scope;
+_Static_assert(NAME_EVENT_DATA <= 32, "one bit each");
 
 /* A CelLookup; @user: Scope *. */
 bool scope_look_up(const CelName *name, CelArena *arena, void *user, CelValue *ret_value);
