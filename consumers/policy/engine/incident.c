@@ -149,6 +149,7 @@ void incident_free(Incident *incident)
     g_free(incident->rule);
     g_free(incident->boot_id);
     g_free(incident->moved_from);
+    json_decref(incident->facts);
     g_free(incident->wait_text);
     json_decref(incident->muted);
     g_ptr_array_unref(incident->flights);
@@ -194,6 +195,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
         json_object_set_new(json, "asked_us", json_integer(i->asked_us));
     if (i->muted != NULL)
         json_object_set(json, "muted", i->muted);
+    if (i->facts != NULL)
+        json_object_set(json, "facts", i->facts);
     if (i->moved_from != NULL)
         json_object_set_new(json, "moved_from", json_string(i->moved_from));
     if (i->goes_on)
@@ -262,6 +265,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->asked_us = json_int_or(json, "asked_us", 0);
     i->muted = json_incref(json_object_get(json, "muted"));
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));
+    i->facts = json_incref(json_object_get(json, "facts"));
     i->goes_on = json_bool_or(json, "goes_on", false);
     return flights_from_json(i, json_object_get(json, "flights"), error) ? g_steal_pointer(&i) : NULL;
 }

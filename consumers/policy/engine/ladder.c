@@ -10,6 +10,7 @@
 
 #include "consumers/policy/engine/gate.h"
 #include "consumers/policy/engine/id.h"
+#include "consumers/policy/engine/when.h"
 #include "lib/base/json.h"
 #include "lib/model/entity.h"
 
@@ -75,6 +76,7 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->number = incident->due.order = incident->speak_due.order = engine->next_number++;
     incident->due.priority = rule->priority;
     incident->opened_us = engine->now_us;
+    incident->facts = when_facts(engine, entity, rule, event);
     entity->incident = incident;
     g_queue_push_tail(&engine->incidents, incident);
     incident->link = engine->incidents.tail;
@@ -361,6 +363,8 @@ static void decide(Stage *s, Incident *incident)
             return;
         }
         const Step *step = rule->ladder->pdata[incident->step];
+        if (!incident->goes_on && !when_holds(s, incident, step))
+            continue;
         if (strcmp(step->action, ACTION_NOTIFY) == 0) {
             if (incident->step + 1 == rule->ladder->len) {
                 needs_human(s, incident, step->to, incident->attempts == 0 ? "nothing is left to try" : "the ladder is used up");

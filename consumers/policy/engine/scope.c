@@ -131,8 +131,13 @@ static bool entity_field(const Scope *scope, NameTag tag, CelArena *arena, CelVa
 
 static bool event_field(const Scope *scope, const CelName *name, CelArena *arena, CelValue *ret_value)
 {
-    if (scope->event == NULL)
-        return false;
+    if (scope->event == NULL) {
+        const json_t *kept = json_object_get(scope->facts, name->label);
+
+        if (kept != NULL)
+            *ret_value = cel_from_json(kept, arena);
+        return kept != NULL;
+    }
     const EventFields *fields = event_fields(scope->event);
     switch (name->tag) {
     case NAME_EVENT_KIND:

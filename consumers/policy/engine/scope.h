@@ -9,7 +9,8 @@
 typedef struct Scope {          /* all borrowed; { .engine, .entity } is enough */
     Engine *engine;
     EntityState *entity;
-    const Event *event;         /* NULL: event.… is absent */
+    const Event *event;         /* NULL: event.… is as kept in @facts, or absent */
+    const json_t *facts;        /* values by label, "event.rc"; may be NULL */
     const json_t *vm_samples, *host_samples; /* objects of numbers by name; NULL: none are known */
     const struct ScopeWindow {
         int64_t count;

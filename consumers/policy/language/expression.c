@@ -73,6 +73,11 @@ uint64_t expression_cost(const Expression *expression)
     return cel_program_cost(expression->program);
 }
 
+const CelName *const *expression_names(const Expression *expression, size_t *ret_n)
+{
+    return cel_program_names(expression->program, ret_n);
+}
+
 static void note_value(const CelName *name, const CelValue *value, void *user)
 {
     json_object_set_new(user, name->label, value == NULL ? json_null() : cel_to_json(*value));

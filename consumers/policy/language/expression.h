@@ -50,6 +50,8 @@ Expression *expression_parse(const char *text, ExpressionWant want, CelEnv *env,
 void expression_free(Expression *expression);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Expression, expression_free)
 const char *expression_text(const Expression *expression);
+/* What it may look at, in the order it is written. */
+const CelName *const *expression_names(const Expression *expression, size_t *ret_n);
 uint64_t expression_cost(const Expression *expression); /* worst case, in operations */
 
 typedef enum { EXPRESSION_FALSE, EXPRESSION_TRUE, EXPRESSION_FAILED } ExpressionVerdict;
