@@ -1,86 +1,67 @@
 /* Circles in applications, placement that cannot be, names that lead nowhere, controls that pull at the same thing. */
 #include "consumers/policy/language/check.h"
 
+#include "consumers/policy/planner/graph.h"
 #include "lib/base/settings.h"
 
 #include <string.h>
 
 /* --- what comes after what --- */
 
-typedef struct Walk {
-    const Application *application;
-    GHashTable *done;   /* nodes that lead into no circle */
-    GPtrArray *path;    /* of char *, owned */
-    char *circle;       /* found: "db -> web -> db" */
-} Walk;
-
-static void walk_node(Walk *w, const char *node);
-
-static void walk_all(Walk *w, const GPtrArray *nodes)
+static void add_edges(Graph *graph, const char *node, const GPtrArray *after, const GPtrArray *needs)
 {
-    for (guint i = 0; i < nodes->len && w->circle == NULL; i++)
-        walk_node(w, nodes->pdata[i]);
+    for (guint i = 0; i < after->len; i++)
+        graph_after(graph, node, after->pdata[i]);
+    for (guint i = 0; i < needs->len; i++)
+        graph_needs(graph, node, needs->pdata[i]);
 }
 
-/* What @node comes after. */
-static void walk_edges(Walk *w, const char *node)
+/* @names keeps the nodes' names while the graph borrows them. */
+static Graph *graph_of(const Application *application, GPtrArray *names)
 {
-    const char *slash = strchr(node, '/');
-    g_autofree char *name = slash == NULL ? g_strdup(node) : g_strndup(node, (size_t) (slash - node));
+    Graph *graph = graph_new();
 
-    for (guint i = 0; i < w->application->vms->len; i++) {
-        const AppVm *vm = w->application->vms->pdata[i];
-        const AppService *service = slash == NULL ? NULL : app_vm_service(vm, slash + 1);
-
-        if (strcmp(vm->name, name) != 0)
-            continue;
-        walk_all(w, service != NULL ? service->after : vm->after);
-        walk_all(w, service != NULL ? service->needs : vm->needs);
-        if (slash != NULL && w->circle == NULL)
-            walk_node(w, name); /* a service is after its VM */
-    }
-}
-
-static void walk_node(Walk *w, const char *node)
-{
-    guint at;
-
-    if (w->circle != NULL || g_hash_table_contains(w->done, node))
-        return;
-    if (g_ptr_array_find_with_equal_func(w->path, node, g_str_equal, &at)) {
-        GString *circle = g_string_new(NULL);
-
-        for (; at < w->path->len; at++)
-            g_string_append_printf(circle, "%s -> ", (char *) w->path->pdata[at]);
-        g_string_append(circle, node);
-        w->circle = g_string_free(circle, false);
-        return;
-    }
-    g_ptr_array_add(w->path, g_strdup(node));
-    walk_edges(w, node);
-    g_ptr_array_set_size(w->path, (int) w->path->len - 1);
-    g_hash_table_add(w->done, g_strdup(node));
-}
-
-static void check_circle(Loader *l, const Application *application)
-{
-    g_autoptr(GHashTable) done = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GPtrArray) path = g_ptr_array_new_with_free_func(g_free);
-    Walk w = { .application = application, .done = done, .path = path };
-
-    for (guint i = 0; i < application->vms->len && w.circle == NULL; i++) {
+    for (guint i = 0; i < application->vms->len; i++) {
         const AppVm *vm = application->vms->pdata[i];
 
-        walk_node(&w, vm->name);
-        for (guint k = 0; k < vm->services->len && w.circle == NULL; k++) {
-            g_autofree char *node = g_strdup_printf("%s/%s", vm->name, ((AppService *) vm->services->pdata[k])->name);
+        graph_add(graph, vm->name);
+        add_edges(graph, vm->name, vm->after, vm->needs);
+        for (guint k = 0; k < vm->services->len; k++) {
+            const AppService *service = vm->services->pdata[k];
+            char *node = g_strdup_printf("%s/%s", vm->name, service->name);
 
-            walk_node(&w, node);
+            g_ptr_array_add(names, node);
+            graph_needs(graph, node, vm->name);
+            add_edges(graph, node, service->after, service->needs);
         }
-        if (w.circle != NULL) /* of a trusted policy too: no order can be made of it */
-            complain(l, loader_place_of(l, vm), "application %s: each of these waits for the next, for ever: %s", application->name, w.circle);
     }
-    g_free(w.circle);
+    return graph;
+}
+
+/* The VM that @circle begins with. */
+static const YamlNode *circle_place(const Loader *l, const Application *application, const char *circle)
+{
+    size_t length = strcspn(circle, "/ ");
+
+    for (guint i = 0; i < application->vms->len; i++) {
+        const AppVm *vm = application->vms->pdata[i];
+
+        if (strncmp(vm->name, circle, length) == 0 && vm->name[length] == '\0')
+            return loader_place_of(l, vm);
+    }
+    return loader_place_of(l, application);
+}
+
+/* Of a trusted policy, too: no order can be made of it. */
+static void check_circle(Loader *l, const Application *application)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Graph) graph = graph_of(application, names);
+    g_autoptr(GError) local = NULL;
+
+    if (!graph_check(graph, &local))
+        complain(l, circle_place(l, application, local->message), "application %s: each of these has to start before the next: %s", application->name,
+                 local->message);
 }
 
 void check_order(Loader *l)

@@ -68,7 +68,7 @@ static bool is_circle(Expansion *x, const YamlNode *at, const char *what, const 
             continue;
         GString *path = g_string_new(NULL);
         for (; i < x->stack->len; i++)
-            g_string_append_printf(path, "%s -> ", (char *) x->stack->pdata[i]);
+            g_string_append_printf(path, "%s → ", (char *) x->stack->pdata[i]);
         complain(x->l, at, "%s stand in a circle: %s%s", what, path->str, name);
         g_string_free(path, true);
         return true;
