@@ -29,7 +29,7 @@ int policy_file_check(const char *path)
     g_autoptr(Policy) policy = read_file(path, &report);
 
     if (policy != NULL)
-        printf("%s: fine%s: %u rules, %u applications\n", path, report.warnings != NULL ? ", with warnings" : "", policy->rules->len,
+        printf("%s: fine%s; rules: %u, applications: %u\n", path, report.warnings != NULL ? ", with warnings" : "", policy->rules->len,
                policy->applications->len);
     policy_report_clear(&report);
     return policy == NULL ? EXIT_NO : EXIT_DONE;

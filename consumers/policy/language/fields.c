@@ -152,7 +152,7 @@ SECTION(silence, "a silence", QUIET_FIELDS, { "actions", FIELD_BOOL, AT(Quiet, a
 SECTION(hold, "a hold", QUIET_FIELDS, SIGNED_FIELDS);
 
 SECTION(budget, "a budget",
-        NAME(BudgetRule), { "scope", FIELD_ENUM, AT(BudgetRule, scope), .words = scope_words, .needed = true },
+        { "name", FIELD_TEXT, AT(BudgetRule, name) }, { "scope", FIELD_ENUM, AT(BudgetRule, scope), .words = scope_words, .needed = true },
         { "actions", FIELD_TEXTS, AT(BudgetRule, actions), .needed = true },
         { "at_once", FIELD_COUNT, AT(BudgetRule, at_once), 1, 100000 },
         { "max", FIELD_COUNT, AT(BudgetRule, max), 1, 100000 },

@@ -107,14 +107,13 @@ static void read_budget(Loader *l, const YamlNode *node)
         complain(l, yaml_get(node, "per"), "per: the time of max, and no max is here");
     if (budget->max > 0 && budget->at_once > budget->max)
         complain(l, yaml_get(node, "at_once"), "at_once: %u can never be: max is %u", budget->at_once, budget->max);
-    for (guint i = 0; budget->name != NULL && i < l->policy->budgets->len; i++)
+    if (budget->name == NULL)
+        budget->name = g_strdup_printf("%s-%u", budget_scope_name(budget->scope), l->policy->budgets->len + 1);
+    for (guint i = 0; i < l->policy->budgets->len; i++)
         if (strcmp(((BudgetRule *) l->policy->budgets->pdata[i])->name, budget->name) == 0)
             complain(l, yaml_get(node, "name"), "a budget named \"%s\" stands above already", budget->name);
     loader_place(l, budget, node);
-    if (budget->name == NULL)
-        budget_rule_free(budget);
-    else
-        g_ptr_array_add(l->policy->budgets, budget);
+    g_ptr_array_add(l->policy->budgets, budget);
 }
 
 static void read_budgets(Loader *l, const YamlNode *node)
