@@ -80,21 +80,28 @@ static int by_name(gconstpointer a, gconstpointer b)
     return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-/* The journals of a folder, or @path itself. */
+static bool add_journals(GPtrArray *paths, const char *folder_path, GError **error)
+{
+    g_autoptr(GDir) folder = g_dir_open(folder_path, 0, error);
+
+    if (folder == NULL)
+        return false;
+    for (const char *name; (name = g_dir_read_name(folder)) != NULL;)
+        if (g_str_has_suffix(name, ".journal"))
+            g_ptr_array_add(paths, g_build_filename(folder_path, name, NULL));
+    return true;
+}
+
+/* The journals of a folder (of a site's: those in its "policy"), or @path itself. */
 static GPtrArray *journals_at(const char *path, GError **error)
 {
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    g_autofree char *within = g_build_filename(path, "policy", NULL);
 
-    if (!g_file_test(path, G_FILE_TEST_IS_DIR)) {
+    if (!g_file_test(path, G_FILE_TEST_IS_DIR))
         g_ptr_array_add(paths, g_strdup(path));
-        return g_steal_pointer(&paths);
-    }
-    g_autoptr(GDir) folder = g_dir_open(path, 0, error);
-    if (folder == NULL)
+    else if (!add_journals(paths, path, error) || (g_file_test(within, G_FILE_TEST_IS_DIR) && !add_journals(paths, within, error)))
         return NULL;
-    for (const char *name; (name = g_dir_read_name(folder)) != NULL;)
-        if (g_str_has_suffix(name, ".journal"))
-            g_ptr_array_add(paths, g_build_filename(path, name, NULL));
     g_ptr_array_sort(paths, by_name);
     if (paths->len > 0)
         return g_steal_pointer(&paths);
