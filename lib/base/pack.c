@@ -399,6 +399,60 @@ bool unpack_is_object(const Unpacker *unpacker)
     return unpacker->at < unpacker->end && *unpacker->at == TAG_OBJECT;
 }
 
+/* The word that comes next, when it is one; @at moves on. */
+static int take_word(Unpacker *u)
+{
+    const uint8_t *before = u->at;
+    uint64_t n = unpack_number(u);
+
+    if (n != 0 && n % 2 == 0 && n / 2 - 1 < PACK_WORDS_MAX)
+        return (int) (n / 2 - 1);
+    u->at = before;
+    unpack_text_needed(u);
+    return -1;
+}
+
+bool unpack_skip_noting(Unpacker *u, uint16_t ret_places[PACK_PLACES])
+{
+    bool fit = true;
+
+    memset(ret_places, 0, PACK_PLACES * sizeof *ret_places);
+    if (!unpack_is_object(u)) {
+        unpack_skip(u);
+        return false;
+    }
+    u->at++;
+    for (uint64_t n = unpack_number(u); n > 0 && !u->failed; n--) {
+        int word = take_word(u);
+        size_t place = (size_t) (u->at - u->begin);
+
+        if (word >= (int) G_N_ELEMENTS(words))
+            fail(u);
+        if (word >= 0 && word < PACK_PLACES && ret_places[word] == 0) {
+            fit &= place <= UINT16_MAX;
+            ret_places[word] = (uint16_t) place;
+        }
+        if (!u->failed)
+            skip_value(u, 2);
+    }
+    return fit;
+}
+
+int pack_place(const char *key)
+{
+    words_prepare();
+    int word = word_find(key, strlen(key));
+    return word < PACK_PLACES ? word : -1;
+}
+
+const char *unpack_text_at(const Unpacker *unpacker, uint16_t place)
+{
+    Unpacker u = *unpacker;
+
+    u.at = u.begin + place;
+    return u.at < u.end && *u.at++ == TAG_TEXT ? unpack_text(&u, NULL) : NULL;
+}
+
 /* A key is a word or inline nearly always: the number of the one is compared, or the length of the other, before any letter is. */
 static bool key_is(Unpacker *u, const char *key, size_t length, int word)
 {

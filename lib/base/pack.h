@@ -55,8 +55,16 @@ const char *unpack_text_needed(Unpacker *unpacker); /* NULL fails */
 json_t *unpack_value(Unpacker *unpacker);           /* NULL: failed. (transfer full) */
 void unpack_skip(Unpacker *unpacker);               /* a value, which is checked all the same */
 bool unpack_is_object(const Unpacker *unpacker);     /* the next value */
+/* As unpack_skip(), of an object: notes where the values of the keys that are among the first PACK_PLACES words begin, counted from the
+ * block's begin; 0: no such key. False: one does not fit, and @ret_places says nothing. */
+#define PACK_PLACES 8
+bool unpack_skip_noting(Unpacker *unpacker, uint16_t ret_places[PACK_PLACES]);
+/* Which of @ret_places is that of @key; -1: none. */
+int pack_place(const char *key);
 /* At an object: the text under @key, or NULL; @at stays. */
 const char *unpack_find_text(const Unpacker *unpacker, const char *key);
+/* The text at a noted place; NULL: no text. */
+const char *unpack_text_at(const Unpacker *unpacker, uint16_t place);
 /* True, with an error naming @what and the place, when it failed or when bytes are left. */
 bool unpack_failed(const Unpacker *unpacker, const char *what, GError **error);
 

@@ -19,6 +19,8 @@ struct Event {
     int refs;           /* atomic */
     uint32_t size;      /* of @block */
     uint32_t data_at;   /* in @block; 0: not packed */
+    bool noted;         /* @places says where the usual values are */
+    uint16_t places[PACK_PLACES];
     json_t *data;       /* atomic; NULL: not built yet */
     char block[];
 };
@@ -122,6 +124,9 @@ const char *event_data_string(const Event *event, const char *key)
     if (event->data_at == 0)
         return json_string_or(event->data, key, NULL);
     Unpacker unpacker = unpacker_at_data(event);
+    int place = event->noted ? pack_place(key) : -1;
+    if (place >= 0)
+        return event->places[place] == 0 ? NULL : unpack_text_at(&unpacker, event->places[place]);
     return unpack_find_text(&unpacker, key);
 }
 
@@ -249,7 +254,7 @@ Event *event_unpack(const void *block, size_t size, GError **error)
     f->confidence = unpack_number(&u) == 1 ? 1.0 : unpack_real(&u);
     event->data_at = (uint32_t) (u.at - u.begin);
     bool fine = fields_are_fine(f, &u);
-    unpack_skip(&u);
+    event->noted = unpack_skip_noting(&u, event->places);
     if (unpack_failed(&u, "a packed event", error))
         return NULL;
     if (!fine) {

@@ -76,6 +76,8 @@ static void test_an_event_goes_packed_unchanged(void)
     g_assert_no_error(error);
     g_assert_cmpstr(event_data_string(again, "intent"), ==, "none"); /* before the object is built, and after */
     g_assert_null(event_data_string(again, "rc"));                   /* no text */
+    g_assert_null(event_data_string(again, "hostname"));             /* a usual key, absent */
+    g_assert_null(event_data_string(again, "no such key"));
     g_autoptr(json_t) json = event_to_json(event), json_again = event_to_json(again);
     g_assert_true(json_equal(json, json_again));
     g_assert_cmpstr(event_data_string(again, "intent"), ==, "none");
