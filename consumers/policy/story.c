@@ -180,7 +180,11 @@ static const struct {
     { "incident.waits", "waits" },     { "attempt.failed", "failed" },          { "step.used-up", "step" },      { "step.skipped", "step" },
     { "seen-well", "seen well" },      { "incident.needs-human", "needs human" }, { "not-a-failure", "not done" }, { "rule.passed-over", "not done" },
     { "verdict", "verdict" },          { "proof", "proof" },                    { "copies", "copies" },
-    { "derived", "follows" },          { "suppressed", "not told" },            { "result.late", "late" },
+    { "derived", "follows" },          { "suppressed", "kept back" },            { "result.late", "late" },
+    { "approval", "approval" },        { "flapping", "flapping" },              { "flapping.ended", "flapping" }, { "incident.goes-on", "goes on" },
+    { "job.begun", "job" },            { "job.ended", "job" },                  { "job.overdue", "job" },   { "quiet.begun", "quiet" },
+    { "quiet.ended", "quiet" },        { "quarantine", "quarantine" },          { "quarantine.ended", "quarantine" },
+    { "host.trouble", "trouble" },     { "quarantine.refused", "quarantine" },
     { "operator", "operator" },        { "operator.refused", "operator" },      { "limit", "limit" },
 };
 

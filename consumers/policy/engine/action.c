@@ -281,13 +281,19 @@ void action_resolve(Stage *s, Incident *incident, const Step *step, Deed *ret)
         plan_resolve(s, incident, step, ret);
 }
 
+static bool action_boots(const char *action)
+{
+    static const char *const boots[] = { "vm.start", "vm.reboot", "vm.reset", NULL };
+
+    return g_strv_contains(boots, action);
+}
+
 void action_sent(Stage *s, const Command *command)
 {
     const char *host_id = json_string_or(command->arguments, strcmp(command->action, "vm.migrate") == 0 ? "to" : "host", NULL);
     EntityState *vm = entity_find(s->engine, command->entity);
-    static const char *const boots[] = { "vm.start", "vm.reboot", "vm.reset", NULL };
 
-    if (vm != NULL && vm->vm != NULL && g_strv_contains(boots, command->action))
+    if (vm != NULL && vm->vm != NULL && action_boots(command->action))
         boot_begun(s, vm);
 
     if (vm == NULL || vm->vm == NULL || host_id == NULL)
@@ -325,6 +331,8 @@ void action_answered(Stage *s, const Command *command, const Result *result)
         start_answered(s, s->engine->vms->pdata[i], result);
     if (target == NULL)
         return;
+    if (target->vm != NULL && !done && action_boots(command->action))
+        boot_failed(s, target);
     if (strcmp(command->action, "vm.start") == 0 || strcmp(command->action, "vm.migrate") == 0) {
         start_answered(s, target, result);
     } else if (strcmp(command->action, "vm.stop") == 0 && done && g_strcmp0(state, "stopped") == 0) {

@@ -161,13 +161,13 @@ static bool flapping_opens(const GateAsk *ask, Saying *saying)
 
 static bool parent_opens(const GateAsk *ask, Saying *saying)
 {
-    bool told;
-    const EntityState *parent = parent_in_the_way(ask->stage->engine, ask->incident, ask->step->action, &told);
+    bool ends;
+    const EntityState *parent = parent_in_the_way(ask->stage->engine, ask->incident, ask->step->action, &ends);
 
     if (parent == NULL)
         return true;
     say(saying, "%s is %s", parent->path, parent->state);
-    saying->capped = !told;
+    saying->capped = !ends;
     return false;
 }
 

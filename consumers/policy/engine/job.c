@@ -149,6 +149,15 @@ void job_due(Stage *s, Job *job)
     job_end(s, job);
 }
 
+void boot_failed(Stage *s, EntityState *vm)
+{
+    Job *job = job_named(s->engine, vm, "boot");
+
+    vm->vm->booting_since_us = 0;
+    if (job != NULL)
+        job_end(s, job);
+}
+
 void jobs_over(Stage *s, EntityState *vm)
 {
     vm->vm->booting_since_us = 0;

@@ -30,7 +30,8 @@ const Job *job_on(Engine *engine, const EntityState *entity);
 #define BOOTS_KEPT 20
 #define BOOTS_TO_LEARN_FROM 3
 void boot_begun(Stage *s, EntityState *vm);
-void boot_over(Stage *s, EntityState *vm); /* its agent is heard */
+void boot_over(Stage *s, EntityState *vm);   /* its agent is heard */
+void boot_failed(Stage *s, EntityState *vm); /* the command that was to start it failed */
 int64_t boot_grace_us(const Engine *engine, const EntityState *vm);
 
 json_t *jobs_to_json(const Engine *engine); /* (transfer full) */

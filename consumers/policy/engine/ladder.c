@@ -216,6 +216,8 @@ static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed,
         window->ended_us = engine->now_us;
         busy_begin(incident, deed->target);
         spend_charge(ask);
+    } else {
+        spend_again(ask);
     }
     incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;

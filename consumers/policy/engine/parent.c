@@ -24,13 +24,13 @@ static bool vm_is_down(const EntityState *vm)
     return g_strv_contains(down, vm->state);
 }
 
-EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_told)
+EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_ends)
 {
     const EntityState *entity = incident->entity;
     bool of_service = g_str_has_prefix(entity->path, "service/");
     EntityState *vm = of_service ? vm_of(engine, entity) : NULL, *host = entity->host != NULL ? NULL : host_of(engine, entity);
 
-    *ret_told = true;
+    *ret_ends = true;
     if (!engine->policy->inhibit)
         return NULL;
     if (is_worked_on(vm, incident))
@@ -39,7 +39,7 @@ EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const c
         return host;
     if (vm == NULL || !vm_is_down(vm) || g_strcmp0(action_kind(action), "service") != 0)
         return NULL;
-    *ret_told = vm->incident != NULL;
+    *ret_ends = false; /* nobody is at it, or a human has it now */
     return vm;
 }
 

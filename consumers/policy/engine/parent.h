@@ -8,8 +8,9 @@
 typedef struct Engine Engine;
 typedef struct Stage Stage;
 
-/* What must be mended before @action can help @incident; NULL: nothing. *ret_told: people are told of it, or will be when it is not mended. */
-EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_told);
+/* What must be mended before @action can help @incident; NULL: nothing. *ret_ends: it is worked
+ * on, which has an end. */
+EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const char *action, bool *ret_ends);
 /* What @incident's entity stands on has an open incident, which speaks for both: which, and what it is; NULL: no. Caller frees. */
 char *parent_speaks_for(Engine *engine, Incident *incident);
 /* Its time has come to tell of all it speaks for: one notice that names them. */

@@ -415,8 +415,8 @@ bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const ch
 
     if (by == NULL)
         return false;
-    bool again = incident->muted != NULL && strcmp(json_string_or(incident->muted, "text", ""), text) == 0;
-    if (again)
+    bool by_parent = incident->muted != NULL && json_object_get(incident->muted, "parent") != NULL;
+    if (incident->muted != NULL && by_parent == (state == NULL) && strcmp(json_string_or(incident->muted, "text", ""), text) == 0)
         return true;
     json_decref(incident->muted);
     incident->muted = json_pack("{s:s, s:s, s:s}", "kind", kind, "to", to, "text", text);
@@ -447,10 +447,10 @@ static json_t *quiet_to_json(const QuietState *state)
 {
     const Quiet *q = state->quiet;
 
-    return json_pack("{s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:s*, s:s*, s:b, s:i, s:i, s:I}", "kind", kind_names[q->kind], "name", q->name, "match",
+    return json_pack("{s:s, s:s, s:o, s:b, s:b, s:I, s:I, s:s*, s:s*, s:b, s:i, s:i, s:I, s:I}", "kind", kind_names[q->kind], "name", q->name, "match",
                      matcher_to_json(&q->match), "actions", q->actions, "notices", q->notices, "from_us", (json_int_t) q->from_us, "until_us",
                      (json_int_t) q->until_us, "author", q->author, "comment", q->comment, "by_operator", state->by_operator, "actions_kept",
-                     (int) state->actions_kept, "notices_kept", (int) state->notices_kept, "order", (json_int_t) state->due.order);
+                     (int) state->actions_kept, "notices_kept", (int) state->notices_kept, "order", (json_int_t) state->due.order, "due_us", (json_int_t) state->due.at_us);
 }
 
 json_t *quiets_to_json(const Engine *engine)
@@ -519,6 +519,6 @@ void quiets_from_json(Engine *engine, const json_t *all)
         state->notices_kept = (unsigned) json_int_or(json, "notices_kept", 0);
         due_set(&engine->due, &state->due, NEVER_US);
         state->due.order = (uint64_t) json_int_or(json, "order", 0);
-        arm(engine, state);
+        due_set(&engine->due, &state->due, json_int_or(json, "due_us", NEVER_US));
     }
 }

@@ -178,6 +178,18 @@ void spend_charge(const GateAsk *ask)
     claims_clear(&claims);
 }
 
+void spend_again(const GateAsk *ask)
+{
+    Engine *engine = ask->stage->engine;
+    Claims claims;
+
+    claims_find(ask, &claims);
+    BudgetAsk wanted = ask_of(ask, &claims);
+    if (claims.n > 0 && budget_is_running(engine->budgets, ask->incident->number))
+        budget_charge(engine->budgets, &wanted, engine->now_us);
+    claims_clear(&claims);
+}
+
 void spend_return(Stage *s, const Incident *incident)
 {
     if (!budget_is_running(s->engine->budgets, incident->number))

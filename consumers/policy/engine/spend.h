@@ -11,6 +11,8 @@ void spend_would(const GateAsk *ask, BudgetAnswer *ret);
 void spend_wait(const GateAsk *ask);
 /* The command leaves: charged until spend_return(). */
 void spend_charge(const GateAsk *ask);
+/* A further command of the attempt leaves: counted at its own time, too. */
+void spend_again(const GateAsk *ask);
 void spend_return(Stage *s, const Incident *incident);
 /* It no longer wants what it waited for, if it did. */
 void spend_settle(Stage *s, const Incident *incident);

@@ -62,6 +62,8 @@ static void knows_event(World *w, Seat *seat, const Event *event)
         knows->unknown = strcmp(state, "unknown") == 0;
         knows->stopped_on_purpose = is_one_of(state, downs) && is_one_of(event_data_string(event, "intent"), purposes);
         knows->paused_by_storage = strcmp(state, "paused") == 0 && is_one_of(event_data_string(event, "reason"), reasons);
+        if (thing->kind == THING_VM && (strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0))
+            knows->job_us = 0; /* what was in progress ended with it */
         if (thing->kind == THING_AGENT)
             knows_session(w, seat, thing, state, now_us);
         if (strcmp(f->kind, "host.up") == 0) {
@@ -174,8 +176,10 @@ static void check_job(World *w, Seat *seat, const Order *order)
                                                   : NULL;
     int64_t job_us = vm == NULL ? 0 : seat->knows[vm->thing.number].job_us;
 
-    if (strcmp(order->command->action, "vm.start") == 0) /* what is to be started does not run: its job ended with it, whoever told that */
+    if (vm != NULL && strcmp(order->command->action, "vm.start") == 0) { /* what is to be started does not run: its job ended with it */
+        seat->knows[vm->thing.number].job_us = 0;
         return;
+    }
     if (job_us != 0 && seat_now_us(w, seat) - job_us < engine_policy(seat->engine)->job_max_us)
         world_fail(w, INVARIANT_JOBS, "%s of %s while a job is under way on %s", order->command->action, thing->id, vm->thing.id);
 }
