@@ -471,6 +471,10 @@ void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, Engin
     Stage s = { .engine = engine, .outputs = outputs };
     guint before = outputs->len;
 
+    if (engine->now_us == 0) { /* its first input */
+        engine->now_us = now_us;
+        quiets_arm(engine);
+    }
     engine->now_us = MAX(engine->now_us, now_us);
     switch (input->kind) {
     case INPUT_START:    step_start(&s);                         break;

@@ -165,6 +165,12 @@ static void arm(Engine *engine, QuietState *state)
     due_set(&engine->due, &state->due, at_us);
 }
 
+void quiets_arm(Engine *engine)
+{
+    for (guint i = 0; i < engine->quiets->len; i++)
+        arm(engine, engine->quiets->pdata[i]);
+}
+
 static QuietState *quiet_add(Engine *engine, Quiet *quiet, bool by_operator)
 {
     QuietState *state = g_new0(QuietState, 1);

@@ -23,6 +23,8 @@ void quiet_state_free(QuietState *state);
 
 /* Takes up the policy's quiets, with the counts of those it had before under the same name. */
 void quiets_of_policy(Engine *engine);
+/* The time is known now: what would have been due before is not told. */
+void quiets_arm(Engine *engine);
 /* Is @entity, as something rule @rule (may be NULL) is about, what @match means? */
 bool matcher_covers(Engine *engine, const Matcher *match, const EntityState *entity, const char *rule);
 /* One in force that keeps back actions on @entity (notices about it); NULL: none. */
