@@ -54,7 +54,9 @@ static bool read_variables(Evaluation *e, const json_t *vars, bool typed)
     const char *name;
     json_t *json;
 
-    if (vars != NULL && !json_is_object(vars)) {
+    if (vars == NULL || json_is_null(vars))
+        return true;
+    if (!json_is_object(vars)) {
         e->error = g_strdup("the variables are an object: {\"x\": …}");
         return false;
     }
@@ -179,10 +181,22 @@ int eval_expression(const char *text, const EvalOptions *options)
     return e.error != NULL ? EXIT_NO : EXIT_DONE;
 }
 
+/* Others write the double 1e20 with all its digits, which jansson takes for an int that does not fit: typed values name their kind, so there
+ * whole numbers may as well be read as doubles. */
+static json_t *read_line(const char *line, size_t length, bool typed, json_error_t *problem)
+{
+    const size_t flags = JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL;
+    json_t *request = json_loadb(line, length, flags, problem);
+
+    if (request == NULL && typed && json_error_code(problem) == json_error_numeric_overflow)
+        request = json_loadb(line, length, flags | JSON_DECODE_INT_AS_REAL, problem);
+    return request;
+}
+
 static json_t *eval_line(const char *line, size_t length, const EvalOptions *options)
 {
     json_error_t problem;
-    g_autoptr(json_t) request = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &problem);
+    g_autoptr(json_t) request = read_line(line, length, options->typed, &problem);
     const json_t *text = json_object_get(request, "expr");
     g_auto(Evaluation) e = { 0 };
 

@@ -29,6 +29,9 @@ static void test_matches(void)
         { "\\Bcat", "concat", true }, { "\\Qa.b\\E", "a.b", true }, { "\\Qa.b\\E", "axb", false }, { "\\x41\\x{42}\\103", "ABC", true },
         { "a+?b*?c??", "aab", true }, { "(?P<name>x)y", "xy", true }, { "\\Aab\\z", "ab", true }, { "\\s", "a\vb", false },
         { ".", "\xff", true },     { "^..$", "\xc3\xa4\xc3\xb6", true }, { "(?i)[^a]", "A", false }, { "(|a)*b", "aab", true },
+        { "\\p{Old_Italic}", "\xf0\x90\x8c\x80", true }, { "\\p{Phags_Pa}", "a", false }, { "^\\Qab\\E+$", "abbb", true }, { "^\\Qa*|)\\E$", "a*|)", true },
+        { "^\\Qab\\E+$", "abab", false }, { "(?i)i", "\xc4\xb0", false }, { "(?i)\xc3\x9f", "\xe1\xba\x9e", true }, { "(?i)\\p{Lu}", "a", true },
+        { "[\\pN\\pL]", "-", false }, { "[^\\pL\\PL]", "a", false }, { "(a{10}){100}b", "b", false }, { "(?P<a>x)(?P<b>y)", "xy", true },
         { "x{0}y", "y", true },    { "(?U)a+", "aa", true },       { "\\w+@\\w+", "me@home", true }, { "a{3", "a{3", true },
     };
 
@@ -41,7 +44,8 @@ static void test_refused(void)
 {
     static const char *const cases[] = { "(", ")", "a)", "[a", "[b-a]", "*a", "a**", "a{2}{3}", "a{1001}", "a{3,2}", "\\1", "(a)\\1", "(?=a)", "(?!a)",
                                          "(?<=a)", "(?<!a)", "(?>a)", "\\", "\\y", "\\p{Klingon}", "\\pX", "[[:nope:]]", "(?z)", "(?P<a-b>x)",
-                                         "\\x{110000}", "((((a{100}){100}){100}){100})", "(?i", "a\\Z" };
+                                         "\\x{110000}", "((((a{100}){100}){100}){100})", "(?i", "a\\Z",
+                                         "((a{0}){1000}){1000}", "(((|){1000}){1000}){1000}", "(a{40}){26}", "(?P<a>x)(?P<a>y)", "(?i)*", "\\p{greek}" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
         g_autoptr(GError) error = NULL;
@@ -109,6 +113,26 @@ static void test_linear(void)
         g_assert_false(matches(patterns[i], text));
         g_assert_cmpint(g_get_monotonic_time() - begin_us, <, 5 * G_USEC_PER_SEC);
     }
+}
+
+/* A pattern may be made for every element of a list: what is long to make is refused, or cheap. */
+static void test_making_is_bounded(void)
+{
+    static const char *const parts[] = { "\\pL", "(?i:\\pL)", "[^\\PL]", "(?i)k", "a{1000}", "(", "|" };
+    int64_t begin_us = g_get_monotonic_time();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(parts); i++) {
+        g_autoptr(GString) pattern = g_string_new(NULL);
+
+        while (pattern->len + strlen(parts[i]) <= 4096)
+            g_string_append(pattern, parts[i]);
+        for (int k = 0; k < 3; k++) {
+            g_autoptr(CelRegex) regex = cel_regex_new(pattern->str, pattern->len, NULL);
+
+            g_assert_true(regex == NULL || cel_regex_size(regex) <= 100001);
+        }
+    }
+    g_assert_cmpint(g_get_monotonic_time() - begin_us, <, 5 * G_USEC_PER_SEC);
 }
 
 static void test_times(void)
@@ -194,6 +218,7 @@ int main(int argc, char **argv)
     g_test_add_func("/regex/refused", test_refused);
     g_test_add_func("/regex/like-pcre", test_like_pcre);
     g_test_add_func("/regex/linear", test_linear);
+    g_test_add_func("/regex/making-is-bounded", test_making_is_bounded);
     g_test_add_func("/time/times", test_times);
     g_test_add_func("/time/durations", test_durations);
     return g_test_run();

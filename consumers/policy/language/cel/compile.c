@@ -2,7 +2,7 @@
 #include "consumers/policy/language/cel/node.h"
 
 const CelLimits cel_limits_policy = { .text_bytes = 16 << 10, .cost = 1000000, .memory_bytes = 4 << 20, .string_bytes = 4 << 10, .items = 256 };
-const CelLimits cel_limits_tool = { .text_bytes = 256 << 10, .cost = 50000000, .memory_bytes = 256 << 20, .string_bytes = 4 << 10, .items = 256 };
+const CelLimits cel_limits_tool = { .text_bytes = 4 << 20, .cost = 50000000, .memory_bytes = 256 << 20, .string_bytes = 4 << 10, .items = 256 };
 
 static bool compile(Compile *c)
 {

@@ -459,11 +459,11 @@ static CelValue matches(Run *run, const Node *node, CelValue text, CelValue patt
     const CelRegex *regex = node->regex;
 
     if (regex == NULL) {
-        if (!cel_pay(run, 200 + (uint64_t) pattern.extra * 64))
-            return cel_out_of_memory(run, node);
-        own = cel_regex_new(pattern.as.text, pattern.extra, &error);
+        uint64_t work;
+
+        own = cel_regex_new_counted(pattern.as.text, pattern.extra, &work, &error);
         regex = own;
-        if (regex != NULL && !cel_pay(run, cel_regex_size(regex) * 2))
+        if (!cel_pay(run, work))
             return cel_out_of_memory(run, node);
     }
     if (regex == NULL)

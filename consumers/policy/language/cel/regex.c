@@ -127,9 +127,16 @@ static uint64_t written_out(const RegexNode *node)
 
 CelRegex *cel_regex_new(const char *pattern, size_t length, GError **error)
 {
+    uint64_t work;
+
+    return cel_regex_new_counted(pattern, length, &work, error);
+}
+
+CelRegex *cel_regex_new_counted(const char *pattern, size_t length, uint64_t *ret_work, GError **error)
+{
     g_autoptr(CelRegex) regex = g_new0(CelRegex, 1);
 
-    regex->tree = regex_parse(pattern, length, error);
+    regex->tree = regex_parse(pattern, length, ret_work, error);
     if (regex->tree == NULL)
         return NULL;
     if (written_out(regex->tree) > PROGRAM_MAX) {
@@ -139,6 +146,7 @@ CelRegex *cel_regex_new(const char *pattern, size_t length, GError **error)
     regex->program = g_array_new(FALSE, FALSE, sizeof(Instruction));
     compile(regex->program, regex->tree);
     emit(regex->program, (Instruction){ .op = OP_MATCH });
+    *ret_work += 2 * regex->program->len;
     const Instruction *first = instruction_at(regex->program, 0);
     regex->anchored = first->op == OP_ASSERT && first->assert == ASSERT_TEXT_BEGIN;
     return g_steal_pointer(&regex);

@@ -7,6 +7,8 @@
 typedef struct CelRegex CelRegex;
 /* NULL: error, which shows the place in the pattern. */
 CelRegex *cel_regex_new(const char *pattern, size_t length, GError **error);
+/* The same; *ret_work, also after an error: what it took, in steps of about 10 ns. Bounded, whatever the pattern. */
+CelRegex *cel_regex_new_counted(const char *pattern, size_t length, uint64_t *ret_work, GError **error);
 void cel_regex_free(CelRegex *regex);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CelRegex, cel_regex_free)
 /* Anywhere in @text (UTF-8). */

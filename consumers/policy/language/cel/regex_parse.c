@@ -9,6 +9,7 @@ G_DEFINE_QUARK(mend-regex-error-quark, regex_error)
 #define PATTERN_MAX_BYTES 4096
 #define DEPTH_MAX 200
 #define REPEAT_MAX 1000
+#define WORK_MAX 5000000 /* about 500 times \pL */
 
 typedef struct Parser {
     const char *begin, *at, *end;
@@ -16,6 +17,7 @@ typedef struct Parser {
     bool fold, lines, dot_all; /* i, m, s; U changes nothing about whether it matches */
     bool quoted;               /* between \Q and \E */
     GHashTable *names;         /* of groups */
+    uint64_t work;             /* so far, in steps of about 10 ns */
     GError **error;
 } Parser;
 
@@ -32,6 +34,13 @@ static gpointer wrong(Parser *p, const char *format, ...)
     if (p->error != NULL && *p->error == NULL)
         g_set_error(p->error, REGEX_ERROR, 0, "regular expression, character %u: %s", (unsigned) (p->at - p->begin) + 1, text);
     return NULL;
+}
+
+/* For a class that was made, before it goes on. */
+static bool count_class(Parser *p, const RuneClass *set)
+{
+    p->work += (uint64_t) set->len * (p->fold ? 30 : 10);
+    return p->work <= WORK_MAX || wrong(p, "too many large classes of characters") != NULL;
 }
 
 static RegexNode *node_new(RegexNodeKind kind)
@@ -166,6 +175,8 @@ static bool take_unicode_class(Parser *p, bool negated, RuneClass *set)
     g_autoptr(GArray) found = rune_class_new();
     if (!rune_class_unicode(found, name, (size_t) (end - name)))
         return wrong(p, "%.*s is no class of characters known here", (int) (end - name), name) != NULL;
+    if (!count_class(p, found))
+        return false;
     if (p->fold)
         rune_class_fold(found);
     if (negated)
@@ -282,6 +293,8 @@ static RegexNode *parse_class(Parser *p)
         if (!take_class_item(p, node->set))
             return NULL;
     }
+    if (!count_class(p, node->set))
+        return NULL;
     if (p->fold)
         rune_class_fold(node->set);
     if (negated)
@@ -503,16 +516,18 @@ static RegexNode *parse_alternation(Parser *p)
     return g_steal_pointer(&all);
 }
 
-RegexNode *regex_parse(const char *pattern, size_t length, GError **error)
+RegexNode *regex_parse(const char *pattern, size_t length, uint64_t *ret_work, GError **error)
 {
     g_autoptr(GHashTable) names = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     Parser p = { .begin = pattern, .at = pattern, .end = pattern + length, .names = names, .error = error };
 
+    *ret_work = 200;
     if (length > PATTERN_MAX_BYTES)
         return wrong(&p, "longer than %u bytes", PATTERN_MAX_BYTES);
     if (memchr(pattern, '\0', length) != NULL || !g_utf8_validate(pattern, (gssize) length, NULL))
         return wrong(&p, "not UTF-8");
     g_autoptr(RegexNode) node = parse_alternation(&p);
+    *ret_work += p.work + 64 * (uint64_t) length;
     if (node != NULL && p.at < p.end)
         return wrong(&p, ") closes nothing");
     return g_steal_pointer(&node);

@@ -44,7 +44,8 @@ typedef struct RegexNode {
     unsigned times;          /* how often the most repeated part is written out; 1000 at most */
 } RegexNode;
 
-RegexNode *regex_parse(const char *pattern, size_t length, GError **error);
+/* *ret_work: as cel_regex_new_counted() has it, without the program. */
+RegexNode *regex_parse(const char *pattern, size_t length, uint64_t *ret_work, GError **error);
 void regex_node_free(RegexNode *node);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RegexNode, regex_node_free)
 
