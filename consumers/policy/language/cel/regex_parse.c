@@ -363,7 +363,7 @@ static RegexNode *parse_group(Parser *p)
 
     for (size_t i = 0; i < G_N_ELEMENTS(refused); i++)
         if (next_is(p, refused[i]))
-            return wrong(p, "%s is not supported: looking around cannot be done in bounded time", refused[i]);
+            return wrong(p, "%s is not supported: what looks around, never goes back or comments is not in RE2", refused[i]);
     p->at++;
     if (take(p, "?P<") || take(p, "?<")) {
         if (!take_name(p))
