@@ -99,7 +99,7 @@ static void test_mistakes_are_named_with_their_place(void)
     } rows[] = {
         { "entity.ap == \"shop\"", 7, "entity has no field \"ap\", did you mean \"app\"?" },
         { "evnt.intent == \"none\"", 0, "\"evnt\" is unknown, did you mean \"event\"?" },
-        { "shop", 0, "\"shop\" is unknown" },
+        { "shop", 0, "\"shop\" is unknown here: names begin with entity, event, vm, host" },
         { "event", 0, "event is not a value by itself: name one of its fields" },
         { "event.rc == \"7\"", 9, "a number cannot be compared with text" },
         { "event.rc == null", 9, "a number cannot be compared with null: has(a.b) asks whether a field is there" },
@@ -125,7 +125,7 @@ static void test_mistakes_are_named_with_their_place(void)
         { "timestamp(event.occurred_us).getHours(\"Europe/Berlim\") == 1", 38, NULL },
         { "Message{a: 1}", 0, "messages are not supported: there is no protobuf here" },
         { "event.storage.exists(a, event.storage.exists(b, event.labels.exists(c, event.vms.exists(d, a + b == c + d))))", 14, NULL },
-        { "window.average > 1.0", 0, "\"window\" is unknown" },
+        { "window.average > 1.0", 0, "\"window\" is unknown here: names begin with entity, event, vm, host" },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

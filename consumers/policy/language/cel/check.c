@@ -91,8 +91,11 @@ static bool unknown(Compile *c, Node *node)
         return false;
     }
     const char *near = cel_env_nearest(env, "", text);
-    cel_compile_fail(c, node->offset, CEL_PARSE_ERROR_NAME, "\"%s\" is unknown%s%s%s", text, near == NULL ? "" : ", did you mean \"",
-                     near == NULL ? "" : near, near == NULL ? "" : "\"?");
+    g_autofree char *beginnings = cel_env_beginnings(env);
+    if (near != NULL)
+        cel_compile_fail(c, node->offset, CEL_PARSE_ERROR_NAME, "\"%s\" is unknown, did you mean \"%s\"?", text, near);
+    else
+        cel_compile_fail(c, node->offset, CEL_PARSE_ERROR_NAME, "\"%s\" is unknown here: names begin with %s", text, beginnings);
     return false;
 }
 

@@ -163,3 +163,13 @@ const char *cel_env_nearest(const CelEnv *env, const char *object, const char *f
     memcpy(known, o->fields->pdata, o->fields->len * sizeof *known);
     return nearest_word(field, known);
 }
+
+char *cel_env_beginnings(const CelEnv *env)
+{
+    const Object *o = g_hash_table_lookup(env->objects, "");
+    GString *text = g_string_new(NULL);
+
+    for (guint i = 0; o != NULL && i < o->fields->len && text->len < 60; i++)
+        g_string_append_printf(text, "%s%s", i == 0 ? "" : ", ", (const char *) o->fields->pdata[i]);
+    return g_string_free(text, FALSE);
+}

@@ -110,6 +110,8 @@ const CelName *cel_env_find(const CelEnv *env, const char *label, CelArena *aren
 bool cel_env_is_object(const CelEnv *env, const char *object);
 /* The nearest field of @object ("" for names without a dot and objects), or NULL. Borrowed from the environment. */
 const char *cel_env_nearest(const CelEnv *env, const char *object, const char *field);
+/* "entity, event, x": what a name may begin with; at most a line. Caller frees. */
+char *cel_env_beginnings(const CelEnv *env);
 
 /* eval.c, for check.c: the value of a node without names, in the program's arena. */
 CelValue cel_eval_constant(CelProgram *program, const Node *node);
