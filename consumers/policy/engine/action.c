@@ -142,7 +142,7 @@ static void resolve_relocate(Stage *s, const Step *step, Incident *incident, Dee
 
         if (copy->host == not_on && host_is_up(copy->host)) {
             g_autofree char *why = NULL;
-            EntityState *to = place_choose(s->engine, vm, not_on, &deed->considered, &why);
+            EntityState *to = place_move(s->engine, vm, &deed->considered, &why);
 
             if (to == NULL) /* nothing is stopped before there is room for it elsewhere */
                 wait_for(deed, WAIT_PLACE, g_steal_pointer(&why));
@@ -163,7 +163,7 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
         cannot(deed, "only what runs on a host that is heard can migrate");
         return;
     }
-    EntityState *to = place_choose(s->engine, vm, from, &deed->considered, &why);
+    EntityState *to = place_move(s->engine, vm, &deed->considered, &why);
     if (to == NULL) {
         wait_for(deed, WAIT_PLACE, why);
         return;

@@ -163,11 +163,26 @@ static void stale_due(Engine *engine, HostState *host)
     due_set(&engine->due, &host->due, due_us);
 }
 
-/* VMs of a host that is dead or off are lost until something else is said of them. */
+static gint by_priority(gconstpointer a, gconstpointer b, gpointer engine)
+{
+    const EntityState *left = *(const EntityState *const *) a, *right = *(const EntityState *const *) b;
+    int one = vm_priority(engine, left), other = vm_priority(engine, right);
+
+    return one != other ? (one > other ? -1 : 1) : strcmp(left->path, right->path);
+}
+
+/* VMs of a host that is dead or off are lost until something else is said of them. Whose priority is higher is told of first: what follows
+ * from it may be done at once. */
 static void vms_lost(Stage *s, EntityState *host, const Event *event)
 {
-    for (guint i = 0; i < s->engine->vms->len; i++) {
-        EntityState *vm = s->engine->vms->pdata[i];
+    g_autoptr(GPtrArray) vms = g_ptr_array_new();
+
+    for (guint i = 0; i < s->engine->vms->len; i++)
+        if (((const EntityState *) s->engine->vms->pdata[i])->vm->host == host)
+            g_ptr_array_add(vms, s->engine->vms->pdata[i]);
+    g_ptr_array_sort_with_data(vms, by_priority, s->engine);
+    for (guint i = 0; i < vms->len; i++) {
+        EntityState *vm = vms->pdata[i];
 
         if (vm->vm->host == host && g_strcmp0(vm->state, "stopped") != 0 && g_strcmp0(vm->state, "lost") != 0) {
             json_t *data = json_pack("{s:s, s:s, s:s}", "host", host->path + strlen("host/"), "verdict", verdict_name(host->host->verdict),

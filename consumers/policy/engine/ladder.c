@@ -61,6 +61,14 @@ static json_t *rules_after(const Policy *policy, const Rule *rule, const char *k
     return names;
 }
 
+/* How much earlier than others of its rule it is served: what its VM's priority is above the usual. */
+static int turn_of(Engine *engine, const EntityState *entity)
+{
+    const EntityState *vm = vm_of(engine, entity);
+
+    return vm == NULL ? 0 : vm_priority(engine, vm) - 50;
+}
+
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values)
 {
     Engine *engine = s->engine;
@@ -74,7 +82,7 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
     incident->boot_id = g_strdup(event_fields(event)->boot_id);
     incident->entity = entity;
     incident->number = incident->due.order = incident->speak_due.order = engine->next_number++;
-    incident->due.priority = rule->priority;
+    incident->due.priority = CLAMP(rule->priority + turn_of(engine, entity), 0, 100);
     incident->opened_us = engine->now_us;
     incident->facts = when_facts(engine, entity, rule, event);
     entity->incident = incident;

@@ -132,7 +132,7 @@ static void claims_clear(Claims *claims)
 
 static BudgetAsk ask_of(const GateAsk *ask, const Claims *claims)
 {
-    return (BudgetAsk){ ask->incident->number, ask->rule->priority, claims->claim, claims->n };
+    return (BudgetAsk){ ask->incident->number, ask->incident->due.priority, claims->claim, claims->n };
 }
 
 void spend_would(const GateAsk *ask, BudgetAnswer *ret)
