@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define SWITCH_LAG_US (15 * US_PER_S) /* three heartbeats */
+
 void deed_clear(Deed *deed)
 {
     g_clear_pointer(&deed->commands, g_ptr_array_unref);
@@ -200,13 +202,21 @@ static bool resume_must_wait(Engine *engine, Deed *deed)
     return true;
 }
 
+static bool stopped_on_purpose(const EntityState *vm)
+{
+    return (strcmp(vm->state, "stopped") == 0 || strcmp(vm->state, "stopping") == 0) && intent_is_wanted(vm->intent);
+}
+
 static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target;
     const char *action = step->action;
     bool moves = strcmp(action, "vm.migrate") == 0 || strcmp(action, "vm.relocate") == 0;
+    static const char *const starting[] = { "vm.start", "vm.reboot", "vm.reset", "vm.resume", "vm.relocate", NULL };
 
-    if (moves && paused_by_storage(vm)) {
+    if (stopped_on_purpose(vm) && g_strv_contains(starting, action)) {
+        cannot(deed, "%s is %s because of %s: it is not ours to start", vm->path, vm->state, vm->intent);
+    } else if (moves && paused_by_storage(vm)) {
         cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
     } else if (strcmp(action, "vm.resume") == 0 && resume_must_wait(s->engine, deed)) {
         return;
@@ -233,13 +243,47 @@ static EntityState *fence_proxy(Engine *engine, const EntityState *host)
         EntityState *other = engine->hosts->pdata[i];
         const char *its = host_domain(engine, other, "power");
 
-        if (other == host || !host_is_up(other) || other->host->agent == NULL)
+        if (other == host || other->host->channel[CHANNEL_SESSION].says != SAYS_ALIVE || other->host->agent == NULL)
             continue;
         if (power == NULL || its == NULL || strcmp(power, its) != 0)
             return other;
         any = any == NULL ? other : any;
     }
     return any;
+}
+
+/* Life on storage without the network: the host is cut off, or its switch is gone, with everything behind it. Another host behind the same
+ * switch that is heard tells which. */
+static bool switch_works(const Engine *engine, const EntityState *host)
+{
+    const char *name = host_domain(engine, host, "switch");
+
+    for (guint i = 0; name != NULL && i < engine->hosts->len; i++) {
+        const EntityState *other = engine->hosts->pdata[i];
+
+        if (other != host && other->host->channel[CHANNEL_SESSION].says == SAYS_ALIVE && g_strcmp0(host_domain(engine, other, "switch"), name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* No host is fenced for its switch: its peers must have said that they do not see it, and what shares its switch have had the time to fall
+ * silent too. */
+static bool isolated_alone(Engine *engine, const EntityState *host, Deed *deed)
+{
+    const HostState *h = host->host;
+
+    if (h->channel[CHANNEL_PEER].says != SAYS_GONE && h->channel[CHANNEL_PING].says != SAYS_GONE) {
+        cannot(deed, "%s lives, and no peer has said that it does not see it", host->path);
+    } else if (engine->now_us < host->since_us + SWITCH_LAG_US) {
+        wait_for(deed, WAIT_BACKOFF, g_strdup("what shares its switch may fall silent too"));
+        deed->until_us = host->since_us + SWITCH_LAG_US;
+    } else if (!switch_works(engine, host)) {
+        cannot(deed, "%s lives, and nothing behind its switch is heard: no host is fenced for its switch", host->path);
+    } else {
+        return true;
+    }
+    return false;
 }
 
 static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
@@ -255,6 +299,8 @@ static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
         cannot(deed, "%s is judged %s: only a dead or isolated host is fenced", host->path, verdict_name(h->verdict));
         return;
     }
+    if (h->verdict == VERDICT_ISOLATED && !isolated_alone(engine, host, deed))
+        return;
     if ((proxy = fence_proxy(engine, host)) == NULL) {
         wait_for(deed, WAIT_PLACE, g_strdup("no other host is heard that could do it"));
         return;

@@ -19,6 +19,7 @@ typedef struct Deed {
     EntityState *target;   /* what the step is done to; NULL: CANNOT */
     GPtrArray *commands;   /* of Command, without id, incident, epoch, deadline */
     IncidentWait wait;
+    int64_t until_us;      /* WAIT: it is over then; 0: when something happens */
     char *why;
     json_t *considered;    /* hosts looked at and what spoke for or against each; NULL: no choice was made */
 } Deed;

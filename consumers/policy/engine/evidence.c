@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#define LIFE_LAG_US (30 * US_PER_S)
 #define MANY_AT_LEAST 3 /* of two hosts one is half the site, and proves nothing about the observer */
 
 #define X(id, text) [CHANNEL_##id] = text,
@@ -121,6 +122,18 @@ static Tally tally(const Engine *engine, const HostState *host)
     return t;
 }
 
+/* Off is off until there is life, and a heartbeat is seen for some time after the last one was made. Being heard again clears it. */
+static bool is_off(const HostState *host)
+{
+    static const Channel others[] = { CHANNEL_PEER, CHANNEL_PING, CHANNEL_STORAGE };
+    int64_t off_us = host->channel[CHANNEL_BMC].at_us;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(others); i++)
+        if (host->channel[others[i]].says == SAYS_ALIVE && host->channel[others[i]].at_us > off_us + LIFE_LAG_US)
+            return false;
+    return host->channel[CHANNEL_BMC].says == SAYS_OFF;
+}
+
 static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_independent)
 {
     const HostState *host = entity->host;
@@ -129,8 +142,7 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
     unsigned need = MAX(1u, engine->policy->evidence.need);
 
     *ret_independent = t.gone_independent >= need;
-    /* Off is off until there is life; being heard again clears it. */
-    bool life = t.life_network || t.life_storage, off = host->channel[CHANNEL_BMC].says == SAYS_OFF && !life;
+    bool off = is_off(host), life = !off && (t.life_network || t.life_storage);
 
     if (session == SAYS_ALIVE)
         return t.gone_independent > 0 ? VERDICT_DEGRADED : VERDICT_ALIVE;

@@ -265,7 +265,9 @@ static bool deed_opens(const GateAsk *ask, Saying *saying)
         return true;
     say(saying, "%s", ask->deed->why);
     saying->wait = ask->deed->wait;
-    saying->capped = true;
+    saying->capped = ask->deed->until_us == 0;
+    if (!saying->capped)
+        saying->until_us = ask->deed->until_us;
     return false;
 }
 

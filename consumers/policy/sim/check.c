@@ -88,7 +88,8 @@ void check_input(World *w, Seat *seat, const EngineInput *input)
             const Order *order = w->orders->pdata[i];
 
             if (strcmp(order->command->id, input->result->command_id) == 0) {
-                seat->knows[order->target->number].off = true;
+                if (seat_now_us(w, seat) <= order->command->deadline_ms * US_PER_MS) /* else nobody waits for it any more */
+                    seat->knows[order->target->number].off = true;
                 break;
             }
         }

@@ -65,6 +65,10 @@ static void on_start(World *w, void *subject, int64_t argument)
     } else if (why != NULL || chance(w, &d->vm->dice, w->options->profile->slow_start)) {
         fail(w, d->agent, d->order, why);
     } else {
+        if (d->vm->was_full && d->vm->home != d->host && w->storages[d->vm->storage].full && d->order->command->incident != NULL &&
+            g_str_equal(d->vm->stopped_for, d->order->command->incident))
+            world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and was moved from %s to %s", d->vm->thing.id,
+                       d->vm->home->thing.id, d->host->thing.id);
         vm_begin(w, d->vm, d->host, true);
         agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "running");
     }
@@ -92,6 +96,7 @@ static void on_stop(World *w, void *subject, int64_t argument)
     (void) argument;
     if (d->host->life != d->life || !host_lives(d->host))
         return;
+    g_strlcpy(d->vm->stopped_for, d->order->command->incident == NULL ? "" : d->order->command->incident, sizeof d->vm->stopped_for);
     vm_end(w, d->vm, d->host, "vm.stopped", "command", NULL, "command");
     agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "stopped");
 }

@@ -148,9 +148,6 @@ void vm_begin(World *w, Vm *vm, Host *host, bool boot)
         vm->lease_host = host;
         vm->lease_until_us = INT64_MAX;
     }
-    if (vm->was_full && boot && vm->home != host)
-        world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and was moved from %s to %s", vm->thing.id,
-                   vm->home->thing.id, host->thing.id);
     vm->home = host;
     if (boot) {
         world_say(w, "%s starts on %s", vm->thing.id, host->thing.id);

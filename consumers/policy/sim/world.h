@@ -137,6 +137,7 @@ struct Vm {
     Host *lease_host;
     int64_t lease_until_us;        /* INT64_MAX: renewed; else it expires then */
     bool broken;                   /* never boots */
+    char stopped_for[40];          /* the incident whose command stopped it last */
     bool was_full;                 /* it was paused since its storage is full, and was not seen running since */
     Agent agent;
     GPtrArray *services;           /* of Service, borrowed */
