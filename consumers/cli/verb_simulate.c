@@ -17,7 +17,7 @@
 
 typedef struct SimulateOptions {
     bool help, json, story, events, safety;
-    char *policy, *seeds, *seed, *profile, *record;
+    char *policy, *seeds, *seed, *profile, *scenario;
     GStrv drop, flaws;
     int64_t hosts, vms, services, jobs, length_us;
 } SimulateOptions;
@@ -27,6 +27,8 @@ static const Setting rows[] = {
     { "seed", SETTING_STRING, offsetof(SimulateOptions, seed), 0, 0, NULL, "N: one world alone" },
     { "policy", SETTING_STRING, offsetof(SimulateOptions, policy), 0, 0, NULL, "FILE with the policy; without it the default policy" },
     { "profile", SETTING_STRING, offsetof(SimulateOptions, profile), 0, 0, "default", "NAME of a kind of world: default calm network storage failover large day" },
+    { "scenario", SETTING_STRING, offsetof(SimulateOptions, scenario), 0, 0, NULL,
+      "NAME of a world that is written down, told as a story: switch-and-dead-host bmc-dead-with-host broker-restart engine-restart storage-blip" },
     { "hosts", SETTING_INTEGER, offsetof(SimulateOptions, hosts), 0, 1000, "0", "in each world; 0: as the seed has it" },
     { "vms", SETTING_INTEGER, offsetof(SimulateOptions, vms), 0, 1000, "0", "in each world" },
     { "services", SETTING_INTEGER, offsetof(SimulateOptions, services), 0, 10000, "0", "in each world" },
@@ -334,18 +336,23 @@ static int act(const SimulateOptions *o)
     }
     if (policy->applications->len == 0)
         sim_policy_furnish(policy);
-    p.options = (SimOptions){ .hosts = (unsigned) o->hosts, .vms = (unsigned) o->vms, .services = (unsigned) o->services,
+    p.options = (SimOptions){ .scenario = o->scenario == NULL ? NULL : sim_scenario(o->scenario), .hosts = (unsigned) o->hosts, .vms = (unsigned) o->vms, .services = (unsigned) o->services,
                               .length_us = o->length_us, .profile = sim_profile(o->profile), .policy = policy, .drop = drop,
                               .only_safety = o->safety, .story_events = o->events };
+    if (o->scenario != NULL && p.options.scenario == NULL) {
+        fprintf(stderr, "mend simulate: there is no such scenario: see --help\n");
+        return EXIT_WRONG;
+    }
     if (p.options.profile == NULL || !read_seeds(o->seed == NULL ? o->seeds : o->seed, &p) || !read_flaws(o->flaws, &p.options.flaws)) {
         fprintf(stderr, "mend simulate: %s\n", p.options.profile == NULL ? "there is no such profile: see --help" : "--seeds is A-B or N");
         return EXIT_WRONG;
     }
     g_mutex_init(&p.lock);
-    status = o->seed != NULL && o->story ? play_one(&p, p.last) : 0;
-    if (o->seed != NULL && !o->story)
+    if (o->seed != NULL)
         p.first = p.next = p.last;
-    if (o->seed == NULL || !o->story)
+    if (o->scenario != NULL || (o->seed != NULL && o->story))
+        status = play_one(&p, p.first);
+    else
         status = play_many(&p, o);
     g_mutex_clear(&p.lock);
     for (guint i = 0; i < worlds->len; i++)

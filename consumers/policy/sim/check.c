@@ -59,6 +59,8 @@ static void knows_event(World *w, Seat *seat, const Event *event)
         return;
     } else if (f->sequence > knows->sequence) {
         knows->sequence = f->sequence;
+        if (strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0)
+            knows->job_us = 0; /* no job outlives what it is done to */
         knows->unknown = strcmp(state, "unknown") == 0;
         knows->stopped_on_purpose = is_one_of(state, downs) && is_one_of(event_data_string(event, "intent"), purposes);
         knows->paused_by_storage = strcmp(state, "paused") == 0 && is_one_of(event_data_string(event, "reason"), reasons);
@@ -123,7 +125,15 @@ static bool budget_counts(const BudgetRule *budget, const char *action)
 static void check_budgets(World *w, Seat *seat, const Order *order)
 {
     const Policy *policy = engine_policy(seat->engine);
-    const Issue issue = { seat_now_us(w, seat), order->command->action, order->target, host_of(order), seat->number };
+    const Issue issue = { seat_now_us(w, seat), order->command->action, order->target, host_of(order), seat->number,
+                          g_str_hash(order->command->incident == NULL ? "" : order->command->incident) * 1000 + (guint) order->attempt };
+    const Issue *last = NULL;
+
+    for (guint k = w->issues->len; last == NULL && k-- > 0;)
+        if (g_array_index(w->issues, Issue, k).attempt == issue.attempt)
+            last = &g_array_index(w->issues, Issue, k);
+    if (last != NULL)
+        return;
 
     for (guint i = 0; i < policy->budgets->len; i++) {
         const BudgetRule *budget = policy->budgets->pdata[i];

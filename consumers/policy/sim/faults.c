@@ -35,6 +35,17 @@ static FaultKind draw_kind(const SimProfile *profile, Random *dice)
 
 static void on_begin(World *w, void *subject, int64_t number);
 
+static void plan_scenario(World *w, const SimScenario *scenario)
+{
+    for (unsigned i = 0; i < scenario->n_events; i++) {
+        const SimEvent *event = &scenario->events[i];
+        const Fault fault = { .kind = event->kind, .dropped = is_dropped(w, i), .at_us = event->at_us, .for_us = event->for_us, .a = event->a,
+                              .b = event->b };
+
+        g_array_append_val(w->faults, fault);
+    }
+}
+
 void faults_plan(World *w)
 {
     const SimProfile *profile = w->options->profile;
@@ -42,7 +53,9 @@ void faults_plan(World *w)
     unsigned n = (unsigned) random_between(&dice, profile->faults[0], profile->faults[1]);
 
     w->faults = g_array_new(FALSE, TRUE, sizeof(Fault));
-    for (unsigned i = 0; i < n; i++) {
+    if (w->options->scenario != NULL)
+        plan_scenario(w, w->options->scenario);
+    for (unsigned i = 0; w->options->scenario == NULL && i < n; i++) {
         Fault fault = { .kind = draw_kind(profile, &dice), .dropped = is_dropped(w, i) };
 
         fault.at_us = random_between(&dice, FIRST_US, MAX(FIRST_US, w->quiet_us - 30 * US_PER_S));

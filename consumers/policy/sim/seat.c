@@ -174,6 +174,7 @@ static void command_leaves(World *w, Seat *seat, const EngineOutput *output, con
         order->command->id = g_strdup(other_id);
     }
     order->from = seat;
+    order->attempt = json_int_or(output->json, "attempt", 0);
     order->agent = agent_named(w, output->command->agent);
     order->target = thing_find(w, output->command->entity);
     order->deadline_us = WALL_BEGIN_US + w->now_us + seat->clock_us + output->command->deadline_ms * US_PER_MS - seat_now_us(w, seat);

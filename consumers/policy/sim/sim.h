@@ -6,6 +6,7 @@
 
 #include "consumers/policy/engine/engine.h"
 #include "consumers/policy/sim/profile.h"
+#include "consumers/policy/sim/scenario.h"
 
 /* What must hold, whatever happens and whatever the policy says; ENDS and HEALS for policies that are to be lived with (SimOptions.only_safety). */
 #define INVARIANTS(X)                                                                                                       \
@@ -52,6 +53,7 @@ typedef struct SimOptions { /* borrowed */
     unsigned hosts, vms, services; /* 0: as the seed has it */
     int64_t length_us;             /* of the time with faults; 0: as the seed has it */
     const SimProfile *profile;
+    const SimScenario *scenario;   /* what goes wrong, instead of what the seed draws; or NULL */
     Policy *policy;                /* see sim_policy_text() */
     const GPtrArray *drop;         /* of char *: "f3" fault, "h1" host, "v2" VM, "s4" service, "noise"; may be NULL */
     uint32_t flaws;                /* bits of SimFlaw */

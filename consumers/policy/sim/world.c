@@ -188,6 +188,18 @@ static void order_free(void *pointer)
     g_free(order);
 }
 
+static void scenario_sizes(World *w, const SimScenario *scenario)
+{
+    w->n_hosts = scenario->hosts;
+    w->n_vms = scenario->vms;
+    w->n_services = scenario->services;
+    w->n_racks = scenario->racks;
+    w->n_seats = 1;
+    w->quiet_us = scenario->length_us;
+    w->end_us = w->quiet_us + SETTLE_US + w->options->policy->job_max_us;
+    w->noise = false;
+}
+
 World *world_new(const SimOptions *options, SimReport *report)
 {
     World *w = g_new0(World, 1);
@@ -210,6 +222,8 @@ World *world_new(const SimOptions *options, SimReport *report)
     if (profile->engines != 0)
         w->n_seats = profile->engines;
     w->noise = true;
+    if (options->scenario != NULL)
+        scenario_sizes(w, options->scenario);
     for (guint i = 0; options->drop != NULL && i < options->drop->len; i++)
         w->noise &= strcmp(options->drop->pdata[i], "noise") != 0;
     w->things = g_ptr_array_new();

@@ -167,6 +167,7 @@ struct Order {
     Thing *target;
     Seat *from;
     bool arrived, answered;
+    int64_t attempt;
     int64_t deadline_us;           /* wall clock of the broker */
 };
 
@@ -356,6 +357,7 @@ typedef struct Issue {
     const Thing *target;
     const Host *host;
     unsigned seat;
+    guint attempt;                 /* hash of incident and attempt: what a step takes several commands for counts once */
 } Issue;
 
 void check_input(World *w, Seat *seat, const EngineInput *input);
