@@ -230,10 +230,12 @@ static void replace_text(char **to, const char *text)
 
 void read_field(Loader *l, const YamlNode *node, const Field *field, void *target)
 {
-    void *to = (char *) target + field->offset;
+    void *to = target;
     double value = 0;
     int word;
 
+    if (field->type != FIELD_HAND) /* a section of these alone has no struct */
+        to = (char *) target + field->offset;
     switch (field->type) {
     case FIELD_HAND: break;
     case FIELD_TEXT: replace_text(to, read_text(l, node, field->name)); break;
