@@ -6,6 +6,7 @@
 #include "lib/base/json.h"
 
 #define SNAPSHOT_EVERY 100000 /* inputs: about a quarter of a second of replay */
+#define SNAPSHOTS_KEPT 8      /* over the time that is kept, at least */
 #define CUT_PIECE 4000        /* records: about 20 ms */
 
 struct Machine {
@@ -14,7 +15,7 @@ struct Machine {
     GByteArray *packed;
     Versions *versions;
     int64_t now_us;
-    int64_t since_snapshot;
+    int64_t since_snapshot, snapshot_us; /* inputs; the newest one's time */
     bool command_waits; /* for its commit */
 };
 
@@ -53,6 +54,7 @@ static bool restore(Machine *machine, int64_t *ret_after, GError **error)
 
     if (journal_get_snapshot(machine->journal, INT64_MAX, ret_after, &body, &local)) {
         machine->engine = replay_restore(body, &machine->now_us, &local);
+        machine->snapshot_us = machine->now_us;
         machine->versions = replay_versions(body);
         g_prefix_error(&local, "journal %s: ", journal_path(machine->journal));
     } else if (local == NULL) {
@@ -178,6 +180,7 @@ bool machine_snapshot(Machine *machine, GError **error)
     g_autofree char *body = replay_snapshot_with(machine->engine, machine->now_us, machine->versions);
 
     machine->since_snapshot = 0;
+    machine->snapshot_us = machine->now_us;
     return journal_put_snapshot(machine->journal, body, error);
 }
 
@@ -215,6 +218,10 @@ bool machine_retain(Machine *machine, const Retention *keep, int64_t wall_us, bo
     int64_t needed, old, many, at = 0, newest = 0;
 
     *ret_more = false;
+    /* Where nothing much happens, too, there are places to cut at. */
+    if (keep->keep_us > 0 && machine->since_snapshot > 0 && wall_us - machine->snapshot_us >= keep->keep_us / SNAPSHOTS_KEPT &&
+        !machine_snapshot(machine, error))
+        return false;
     if (!machine_commit(machine, error) || !first_needed(machine, &needed, error) || !bounds(machine, keep, wall_us, &old, &many, error))
         return false;
     if (MAX(old, many) < journal_oldest(machine->journal))

@@ -347,6 +347,26 @@ static void test_old_records_go_and_the_rest_is_proved(Place *place, gconstpoint
     g_assert_true(verified(place->path).excerpt);
 }
 
+static void test_a_quiet_journal_is_cut_too(Place *place, gconstpointer unused)
+{
+    Machine *machine = machine_open(place->path, NULL, NULL);
+    g_autoptr(GPtrArray) outputs = engine_outputs_new();
+    const Retention keep = { .keep_us = 100 * STEP_US };
+
+    for (unsigned n = 1; n < 1000; n++) {
+        g_autoptr(Event) event = event_at(n, n % 5, "running");
+        bool more;
+
+        g_assert_true(machine_step(machine, &(EngineInput){ .kind = INPUT_EVENT, .event = event }, BEGIN_US + n * STEP_US, outputs, NULL));
+        g_assert_true(machine_retain(machine, &keep, BEGIN_US + n * STEP_US, &more, NULL));
+    }
+    machine_free(machine);
+    JournalCheck check = verified(place->path);
+    g_assert_cmpint(check.last_us - check.first_us, >=, 98 * STEP_US);
+    g_assert_cmpint(check.last_us - check.first_us, <, 150 * STEP_US);
+    g_assert_cmpint(replayed(place->path).differed, ==, 0);
+}
+
 static void test_open_incidents_keep_their_stories(Place *place, gconstpointer unused)
 {
     Machine *machine = machine_open(place->path, NULL, NULL);
@@ -439,6 +459,7 @@ int main(int argc, char **argv)
     TEST("snapshots", test_snapshots_and_paths_are_proved_too);
     TEST("full-disk", test_a_full_disk_stops_and_loses_nothing_committed);
     TEST("retention", test_old_records_go_and_the_rest_is_proved);
+    TEST("quiet", test_a_quiet_journal_is_cut_too);
     TEST("open-stories", test_open_incidents_keep_their_stories);
     TEST("too-large", test_a_journal_too_large_shrinks);
     TEST("killed", test_killed_while_it_cuts_or_snapshots);
