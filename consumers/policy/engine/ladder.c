@@ -312,8 +312,10 @@ void ladder_try_again(Stage *s, Incident *incident)
     if (deed.kind == DEED_CANNOT)
         return;
     gates_ask(&ask, &answer);
-    if (answer.wait != WAIT_NONE)
+    if (answer.wait != WAIT_NONE) {
+        spend_settle(s, incident);
         return;
+    }
     put_record(s, "incident.goes-on", incident, NULL, NULL, "%s was waited for too long, and is there now", incident_wait_text(incident->gave_up));
     incident_move(incident, INCIDENT_OPEN);
     incident->wait_since_us = 0;

@@ -142,8 +142,9 @@ void spend_would(const GateAsk *ask, BudgetAnswer *ret)
     *ret = (BudgetAnswer){ .verdict = BUDGET_GRANTED };
     claims_find(ask, &claims);
     BudgetAsk wanted = ask_of(ask, &claims);
-    if (claims.n > 0)
-        budget_would(ask->stage->engine->budgets, &wanted, ask->stage->engine->now_us, ret);
+    /* budget_would() copies all buckets; a storm asks too often for that. Who is refused is in the queue now, and leaves it in spend_settle(). */
+    if (claims.n > 0 && budget_ask(ask->stage->engine->budgets, &wanted, ask->stage->engine->now_us, ret))
+        budget_give_back(ask->stage->engine->budgets, ask->incident->number, ask->stage->engine->now_us);
     claims_clear(&claims);
 }
 

@@ -5,7 +5,7 @@
 #include "consumers/policy/engine/budget.h"
 #include "consumers/policy/engine/gate.h"
 
-/* What would be said to it now, without any effect. Granted when no budget is about it. */
+/* What is said to it now. Granted when no budget is about it; else it stands in the queue until spend_settle(). */
 void spend_would(const GateAsk *ask, BudgetAnswer *ret);
 /* It stands in the queue from now on. */
 void spend_wait(const GateAsk *ask);
