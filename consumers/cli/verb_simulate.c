@@ -4,6 +4,7 @@
 #include "consumers/cli/verbs.h"
 #include "consumers/cli/wire.h"
 #include "consumers/policy/language/policy_file.h"
+#include "consumers/policy/machine.h"
 #include "consumers/policy/sim/sim.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
@@ -17,7 +18,7 @@
 
 typedef struct SimulateOptions {
     bool help, json, story, events, safety;
-    char *policy, *seeds, *seed, *profile, *scenario;
+    char *policy, *seeds, *seed, *profile, *scenario, *record;
     GStrv drop, flaws;
     int64_t hosts, vms, services, jobs, length_us;
 } SimulateOptions;
@@ -29,6 +30,7 @@ static const Setting rows[] = {
     { "profile", SETTING_STRING, offsetof(SimulateOptions, profile), 0, 0, "default", "NAME of a kind of world: default calm network storage failover large day" },
     { "scenario", SETTING_STRING, offsetof(SimulateOptions, scenario), 0, 0, NULL,
       "NAME of a world that is written down, told as a story: switch-and-dead-host bmc-dead-with-host broker-restart engine-restart storage-blip" },
+    { "record", SETTING_STRING, offsetof(SimulateOptions, record), 0, 0, NULL, "FILE for the journal of one world (--seed, --profile day), to replay" },
     { "hosts", SETTING_INTEGER, offsetof(SimulateOptions, hosts), 0, 1000, "0", "in each world; 0: as the seed has it" },
     { "vms", SETTING_INTEGER, offsetof(SimulateOptions, vms), 0, 1000, "0", "in each world" },
     { "services", SETTING_INTEGER, offsetof(SimulateOptions, services), 0, 10000, "0", "in each world" },
@@ -270,6 +272,67 @@ static int play_one(Play *p, uint64_t seed)
     return report.broken == INVARIANT_N ? EXIT_DONE : EXIT_NO;
 }
 
+typedef struct Record {
+    Recording *recording;
+    GError *error;
+} Record;
+
+static void record_step(const EngineInput *input, int64_t now_us, EngineOutputs *outputs, void *user)
+{
+    Record *record = user;
+
+    if (record->error == NULL)
+        recording_put(record->recording, input, now_us, now_us, outputs, 0, &record->error);
+}
+
+/* One world's inputs of its first engine, and what it said, as a journal. */
+static int play_recorded(Play *p, const char *path)
+{
+    Record record = { 0 };
+    g_auto(SimReport) report = { 0 };
+    g_autoptr(Engine) engine = engine_new(p->options.policy);
+
+    record.recording = recording_new(path, engine, &record.error);
+    p->options.seed = p->first;
+    p->options.on_step = record_step;
+    p->options.user = &record;
+    if (record.error == NULL)
+        sim_run(&p->options, &report);
+    if (record.error == NULL)
+        recording_end(record.recording, &record.error);
+    recording_free(record.recording);
+    if (record.error != NULL) {
+        fprintf(stderr, "mend simulate: %s\n", record.error->message);
+        g_error_free(record.error);
+        return EXIT_WRONG;
+    }
+    printf("%s: %" G_GUINT64_FORMAT " inputs, %" G_GUINT64_FORMAT " commands in %.1f h of virtual time\n", path, report.inputs, report.commands,
+           (double) report.length_us / 3.6e9);
+    return report.broken == INVARIANT_N ? EXIT_DONE : EXIT_NO;
+}
+
+/* With the worlds' applications written down: the journal must hold all that decided. */
+static Policy *policy_written(const char *path, GError **error)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(Policy) plain = path == NULL ? policy_default() : policy_load(path, error);
+
+    if (plain == NULL || (path != NULL && !g_file_get_contents(path, &text, NULL, error)))
+        return NULL;
+    if (plain->applications->len > 0)
+        return g_steal_pointer(&plain);
+    GString *all = g_string_new(text == NULL ? "mend: 1\n" : text);
+    g_string_append(all, "\napplications:\n");
+    for (unsigned i = 0; i < SIM_VMS_MAX; i++) {
+        if (i % SIM_VMS_PER_APPLICATION == 0)
+            g_string_append_printf(all, "  - name: app%u\n    vms:\n", i / SIM_VMS_PER_APPLICATION);
+        g_string_append_printf(all, "      - {name: vm%u, ha: %s}\n", i, i % 4 != 3 ? "true" : "false");
+    }
+    Policy *policy = policy_parse("simulated", all->str, error);
+    g_string_free(all, TRUE);
+    return policy;
+}
+
 static bool read_seeds(const char *text, Play *p)
 {
     char *end;
@@ -324,7 +387,9 @@ static bool read_flaws(GStrv names, uint32_t *ret)
 static int act(const SimulateOptions *o)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Policy) policy = o->policy == NULL ? policy_default() : policy_load(o->policy, &error);
+    g_autoptr(Policy) policy = o->record != NULL   ? policy_written(o->policy, &error)
+                               : o->policy == NULL ? policy_default()
+                                                   : policy_load(o->policy, &error);
     g_autoptr(GPtrArray) drop = split_list(o->drop);
     g_autoptr(GArray) worlds = g_array_new(FALSE, FALSE, sizeof(Broken));
     Play p = { .worlds = worlds };
@@ -350,7 +415,9 @@ static int act(const SimulateOptions *o)
     g_mutex_init(&p.lock);
     if (o->seed != NULL)
         p.first = p.next = p.last;
-    if (o->scenario != NULL || (o->seed != NULL && o->story))
+    if (o->record != NULL)
+        status = play_recorded(&p, o->record);
+    else if (o->scenario != NULL || (o->seed != NULL && o->story))
         status = play_one(&p, p.first);
     else
         status = play_many(&p, o);

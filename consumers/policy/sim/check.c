@@ -53,14 +53,16 @@ static void knows_event(World *w, Seat *seat, const Event *event)
     const char *state = strchr(f->kind, '.') + 1;
     if (strcmp(f->kind, "vm.job") == 0) {
         knows->job_us = g_strcmp0(event_data_string(event, "says"), "begun") == 0 ? now_us : 0;
+        knows->boot = g_str_hash(f->boot_id == NULL ? "" : f->boot_id);
     } else if (strcmp(f->kind, "host.evidence") == 0) {
         knows_host_evidence(knows, event, now_us);
     } else if (strcmp(f->kind, "vm.evidence") == 0 || strcmp(f->kind, "vm.rebooted") == 0 || strcmp(f->kind, "agent.restarted") == 0) {
         return;
     } else if (f->sequence > knows->sequence) {
         knows->sequence = f->sequence;
-        if (strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0)
-            knows->job_us = 0; /* no job outlives what it is done to */
+        if (strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0 ||
+            (thing->kind == THING_VM && knows->boot != g_str_hash(f->boot_id == NULL ? "" : f->boot_id)))
+            knows->job_us = 0; /* no job outlives the copy it is done to */
         knows->unknown = strcmp(state, "unknown") == 0;
         knows->stopped_on_purpose = is_one_of(state, downs) && is_one_of(event_data_string(event, "intent"), purposes);
         knows->paused_by_storage = strcmp(state, "paused") == 0 && is_one_of(event_data_string(event, "reason"), reasons);
@@ -191,21 +193,30 @@ static void check_job(World *w, Seat *seat, const Order *order)
         seat->knows[vm->thing.number].job_us = 0;
         return;
     }
-    if (job_us != 0 && seat_now_us(w, seat) - job_us < engine_policy(seat->engine)->job_max_us)
+    /* Told, and true: the end of a job may be lost with the host that would tell it. */
+    if (job_us != 0 && vm->job_kind != NULL && seat_now_us(w, seat) - job_us < engine_policy(seat->engine)->job_max_us)
         world_fail(w, INVARIANT_JOBS, "%s of %s while a job is under way on %s", order->command->action, thing->id, vm->thing.id);
+}
+
+/* Since @since_us; -1: not at all. */
+static int seconds(int64_t now_us, int64_t since_us)
+{
+    return since_us == 0 ? -1 : (int) ((now_us - since_us) / US_PER_S);
 }
 
 static void check_fence(World *w, Seat *seat, const Order *order)
 {
     const Host *host = (const Host *) (const void *) order->target;
     const Knows *knows = &seat->knows[host->thing.number];
-    int64_t now_us = seat_now_us(w, seat), stale_us = engine_policy(seat->engine)->evidence.stale_us;
+    int64_t now_us = seat_now_us(w, seat);
     unsigned gone = knows->gone_us[SEEN_SESSION] != 0;
 
     for (unsigned c = SEEN_NETWORK; c <= SEEN_BMC; c++)
-        gone += knows->gone_us[c] != 0 && now_us - knows->gone_us[c] <= stale_us;
+        gone += knows->gone_us[c] != 0; /* gone is gone until somebody says otherwise */
     if (gone < 2)
-        world_fail(w, INVARIANT_EVIDENCE, "%s is fenced on the word of %u channels", host->thing.id, gone);
+        world_fail(w, INVARIANT_EVIDENCE, "%s is fenced on the word of %u channels (silent for %d s, network %d s, storage %d s, BMC %d s)",
+                   host->thing.id, gone, seconds(now_us, knows->gone_us[0]), seconds(now_us, knows->gone_us[1]),
+                   seconds(now_us, knows->gone_us[2]), seconds(now_us, knows->gone_us[3]));
     /* Somebody had the time to see that it lives. */
     if (host_lives(host) && w->now_us - host->up_us > US_PER_MINUTE && host->nic && host->storage && w->storages[0].works &&
         !w->switches[host->rack])

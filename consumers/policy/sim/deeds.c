@@ -60,7 +60,10 @@ static void on_start(World *w, void *subject, int64_t argument)
     (void) argument;
     if (d->host->life != d->life || !host_lives(d->host))
         return;
-    if (vm_copy(d->vm, d->host) != NULL) {
+    const Copy *copy = vm_copy(d->vm, d->host);
+    if (copy != NULL && copy->state != COPY_RUNNING) {
+        fail(w, d->agent, d->order, "it is there already, paused");
+    } else if (copy != NULL) {
         agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "running");
     } else if (why != NULL || chance(w, &d->vm->dice, w->options->profile->slow_start)) {
         fail(w, d->agent, d->order, why);

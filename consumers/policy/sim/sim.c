@@ -46,17 +46,14 @@ void sim_run(const SimOptions *options, SimReport *ret)
     world_free(w);
 }
 
-#define VMS_PER_APPLICATION 8
-#define VMS_MAX 1000
-
 void sim_policy_furnish(Policy *policy)
 {
-    for (unsigned i = 0; i < VMS_MAX; i += VMS_PER_APPLICATION) {
-        g_autofree char *name = g_strdup_printf("app%u", i / VMS_PER_APPLICATION);
+    for (unsigned i = 0; i < SIM_VMS_MAX; i += SIM_VMS_PER_APPLICATION) {
+        g_autofree char *name = g_strdup_printf("app%u", i / SIM_VMS_PER_APPLICATION);
         Application *application = application_new(name);
 
         application->priority = 50;
-        for (unsigned k = i; k < i + VMS_PER_APPLICATION; k++) {
+        for (unsigned k = i; k < i + SIM_VMS_PER_APPLICATION; k++) {
             g_autofree char *id = g_strdup_printf("vm%u", k);
             AppVm *vm = app_vm_new(id);
 

@@ -85,6 +85,8 @@ GPtrArray *sim_shrink(const SimOptions *options, Invariant broken);
 const char *invariant_name(Invariant invariant);
 const char *invariant_meaning(Invariant invariant);
 const char *sim_flaw_name(SimFlaw flaw);
+#define SIM_VMS_PER_APPLICATION 8
+#define SIM_VMS_MAX 1000
 /* Applications for the VMs that worlds have, to be used by a policy that names none itself: adds them to @policy, which nobody else has yet. */
 void sim_policy_furnish(Policy *policy);
 
