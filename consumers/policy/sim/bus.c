@@ -94,7 +94,10 @@ Event *thing_event(World *w, const Thing *thing, const Fact *fact, const char *s
         set(data, "standard", "systemd");
     } else if (thing->kind == THING_VM) {
         set(data, "hostname", thing->id);
-        if (fact->channel == NULL && fact->job == NULL)
+        if (strcmp(fact->kind, "vm.sample") == 0)
+            json_object_update_new(data, json_pack("{s:I, s:I}", "memory_available_bytes", (json_int_t) (sequence % 1024 << 20), "cpu_percent",
+                                                   (json_int_t) (sequence % 100)));
+        else if (fact->channel == NULL && fact->job == NULL)
             vm_data(w, (const Vm *) (const void *) thing, data);
     } else if (thing->kind == THING_HOST) {
         set(data, "hostname", thing->id);

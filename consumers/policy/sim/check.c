@@ -43,6 +43,7 @@ static void knows_event(World *w, Seat *seat, const Event *event)
 {
     static const char *const purposes[] = { "admin", "update", "shutdown", NULL }, *const reasons[] = { "io-error", "enospc", "eperm", NULL };
     static const char *const downs[] = { "stopped", "stopping", "failed", NULL };
+    static const char *const happened[] = { "vm.evidence", "vm.rebooted", "vm.sample", "agent.restarted", NULL };
     const EventFields *f = event_fields(event);
     Thing *thing = thing_find(w, f->entity);
     int64_t now_us = seat_now_us(w, seat);
@@ -56,7 +57,7 @@ static void knows_event(World *w, Seat *seat, const Event *event)
         knows->boot = g_str_hash(f->boot_id == NULL ? "" : f->boot_id);
     } else if (strcmp(f->kind, "host.evidence") == 0) {
         knows_host_evidence(knows, event, now_us);
-    } else if (strcmp(f->kind, "vm.evidence") == 0 || strcmp(f->kind, "vm.rebooted") == 0 || strcmp(f->kind, "agent.restarted") == 0) {
+    } else if (is_one_of(f->kind, happened)) {
         return;
     } else if (f->sequence > knows->sequence) {
         knows->sequence = f->sequence;

@@ -28,7 +28,8 @@ static const SimProfile profiles[] = {
       .twice = 0.02, .lost = 0.01, .fact_lost = 0.01, .result_lost = 0.03, .slow_start = 0.05 },
     { .name = "day", .meaning = "a day of a site with 1,000 services: a million events", .hosts = { 20, 20 }, .vms = { 200, 200 },
       .services = { 1000, 1000 }, .length_us = { 23 * US_PER_HOUR, 23 * US_PER_HOUR }, .faults = { 200, 200 }, .late = 0.001,
-      .twice = 0.001, .lost = 0.0001, .result_lost = 0.01, .slow_start = 0.02, .crash_every_us = 260 * US_PER_MS },
+      .twice = 0.001, .lost = 0.0001, .result_lost = 0.01, .slow_start = 0.02, .crash_every_us = 2 * US_PER_S,
+      .sample_every_us = 78 * US_PER_MS, .engines = 1 },
 };
 
 const SimProfile *sim_profiles(size_t *ret_n)

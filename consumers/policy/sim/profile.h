@@ -33,6 +33,7 @@ typedef struct SimProfile {
     double late, twice, lost;               /* of an event on its way to an engine */
     double fact_lost, result_lost;          /* of what agents say, results */
     double slow_start;                      /* of a restart or boot that fails or never ends */
+    int64_t sample_every_us;                /* numbers of VMs are told besides at this distance over the site; 0: they are not */
     unsigned engines;                       /* 0: one, and in a third of the worlds two */
     bool only[FAULT_N];                     /* if any: no other fault */
     int64_t crash_every_us;                 /* services crash besides at this mean distance over the site; 0: they do not */

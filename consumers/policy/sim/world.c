@@ -318,6 +318,19 @@ static void on_crash(World *w, void *subject, int64_t argument)
     world_later(w, random_between(&w->dice, 1, 2 * w->options->profile->crash_every_us), on_crash, NULL, 0);
 }
 
+static void on_sample(World *w, void *subject, int64_t argument)
+{
+    Vm *vm = &w->vms[random_below(&w->dice, w->n_vms)];
+
+    (void) subject;
+    (void) argument;
+    if (w->quiet)
+        return;
+    if (w->broker.up && vm->n_copies > 0 && vm->copies[0].host->agent.link == LINK_UP)
+        hub_publish(w, &vm->thing, &(Fact){ .kind = "vm.sample" }, strchr(vm->copies[0].host->agent.thing.path, '/') + 1, false);
+    world_later(w, random_between(&w->dice, 1, 2 * w->options->profile->sample_every_us), on_sample, NULL, 0);
+}
+
 void world_play(World *w)
 {
     AgendaItem item;
@@ -325,6 +338,8 @@ void world_play(World *w)
     begin(w);
     if (w->options->profile->crash_every_us != 0)
         world_later(w, US_PER_MINUTE, on_crash, NULL, 0);
+    if (w->options->profile->sample_every_us != 0)
+        world_later(w, US_PER_MINUTE, on_sample, NULL, 0);
     agenda_put(&w->agenda, (AgendaItem){ .at_us = w->quiet_us, .fn = on_quiet });
     for (unsigned i = 0; i < w->n_seats; i++)
         agenda_put(&w->agenda, (AgendaItem){ .at_us = random_between(&w->dice, US_PER_S, w->quiet_us), .fn = on_restore, .subject = &w->seats[i] });
