@@ -178,6 +178,7 @@ static const struct {
     const char *record, *what;
 } plain_lines[] = {
     { "incident.waits", "waits" },     { "attempt.failed", "failed" },          { "step.used-up", "step" },      { "step.skipped", "step" },
+    { "plan", "plan" },                { "plan.item", "item" },
     { "seen-well", "seen well" },      { "incident.needs-human", "needs human" }, { "not-a-failure", "not done" }, { "rule.passed-over", "not done" },
     { "verdict", "verdict" },          { "proof", "proof" },                    { "copies", "copies" },
     { "derived", "follows" },          { "suppressed", "kept back" },            { "result.late", "late" },

@@ -2,6 +2,7 @@
 
 #include "consumers/policy/engine/engine_private.h"
 #include "consumers/policy/engine/place.h"
+#include "consumers/policy/engine/plan.h"
 #include "lib/base/json.h"
 #include "lib/model/entity.h"
 
@@ -14,6 +15,9 @@ void deed_clear(Deed *deed)
     g_clear_pointer(&deed->commands, g_ptr_array_unref);
     g_free(deed->why);
     json_decref(deed->considered);
+    sequence_free(deed->plan);
+    if (deed->items != NULL)
+        g_array_unref(deed->items);
     *deed = (Deed){ 0 };
 }
 
@@ -30,8 +34,7 @@ EntityState *action_target(Engine *engine, const EntityState *entity, const char
     return g_strcmp0(kind, "app") == 0 ? app_of(engine, entity) : NULL;
 }
 
-static void cannot(Deed *deed, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static void cannot(Deed *deed, const char *format, ...)
+void deed_cannot(Deed *deed, const char *format, ...)
 {
     va_list args;
 
@@ -41,15 +44,14 @@ static void cannot(Deed *deed, const char *format, ...)
     va_end(args);
 }
 
-static void wait_for(Deed *deed, IncidentWait wait, char *why)
+void deed_wait(Deed *deed, IncidentWait wait, char *why)
 {
     deed->kind = DEED_WAIT;
     deed->wait = wait;
     deed->why = why;
 }
 
-/* @arguments (transfer full). */
-static Command *deed_command(Deed *deed, const char *action, const EntityState *target, const char *agent, json_t *arguments)
+Command *deed_command(Deed *deed, const char *action, const EntityState *target, const char *agent, json_t *arguments)
 {
     Command *command = g_new0(Command, 1);
 
@@ -64,12 +66,27 @@ static Command *deed_command(Deed *deed, const char *action, const EntityState *
     return command;
 }
 
+void deed_take(Deed *deed, Deed *one, guint item)
+{
+    if (deed->commands == NULL)
+        deed->commands = g_ptr_array_new_with_free_func((GDestroyNotify) command_free);
+    if (deed->items == NULL)
+        deed->items = g_array_new(FALSE, FALSE, sizeof(guint));
+    for (guint i = 0; i < one->commands->len; i++) {
+        g_ptr_array_add(deed->commands, g_steal_pointer(&one->commands->pdata[i]));
+        g_array_append_val(deed->items, item);
+    }
+    g_ptr_array_set_size(one->commands, 0);
+    if (deed->considered == NULL)
+        deed->considered = g_steal_pointer(&one->considered);
+}
+
 static const char *path_id(const EntityState *entity)
 {
     return strchr(entity->path, '/') + 1;
 }
 
-static json_t *name_argument(const EntityState *target, const Step *step)
+json_t *deed_arguments(const EntityState *target, const Step *step)
 {
     return json_pack("{s:s, s:I}", "name", path_id(target), "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
 }
@@ -83,7 +100,7 @@ static void resolve_service(Engine *engine, const Step *step, Deed *deed)
 
     if (!service_parameters(engine, deed->target, &parameters, &missing)) {
         json_decref(arguments);
-        wait_for(deed, WAIT_REFERENCE, g_strdup_printf("%s is not known yet", missing));
+        deed_wait(deed, WAIT_REFERENCE, g_strdup_printf("%s is not known yet", missing));
         return;
     }
     if (parameters != NULL)
@@ -100,7 +117,7 @@ static bool paused_by_storage(const EntityState *vm)
 
 static void start_on(Deed *deed, EntityState *vm, const EntityState *host, const Step *step)
 {
-    json_t *arguments = name_argument(vm, step), *proofs = json_array();
+    json_t *arguments = deed_arguments(vm, step), *proofs = json_array();
 
     for (guint i = 0; i < vm->vm->proofs->len; i++)
         json_array_append_new(proofs, json_string(vm->vm->proofs->pdata[i]));
@@ -120,13 +137,13 @@ static void resolve_start(Stage *s, const Step *step, const EntityState *not_on,
     if (vm->vm->copies->len == 1 && host_is_up(((const Copy *) vm->vm->copies->pdata[0])->host))
         host = ((const Copy *) vm->vm->copies->pdata[0])->host;
     if (!proof_allows(vm, host, &why)) {
-        wait_for(deed, WAIT_PROOF, why);
+        deed_wait(deed, WAIT_PROOF, why);
         return;
     }
     if (host == NULL)
         host = place_choose(s->engine, vm, not_on, &deed->considered, &why);
     if (host == NULL)
-        wait_for(deed, WAIT_PLACE, why);
+        deed_wait(deed, WAIT_PLACE, why);
     else
         start_on(deed, vm, host, step);
 }
@@ -147,9 +164,9 @@ static void resolve_relocate(Stage *s, const Step *step, Incident *incident, Dee
             EntityState *to = place_move(s->engine, vm, &deed->considered, &why);
 
             if (to == NULL) /* nothing is stopped before there is room for it elsewhere */
-                wait_for(deed, WAIT_PLACE, g_steal_pointer(&why));
+                deed_wait(deed, WAIT_PLACE, g_steal_pointer(&why));
             else
-                deed_command(deed, "vm.stop", vm, copy->host->host->agent, name_argument(vm, step));
+                deed_command(deed, "vm.stop", vm, copy->host->host->agent, deed_arguments(vm, step));
             return;
         }
     }
@@ -162,15 +179,15 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
     char *why = NULL;
 
     if (from == NULL || !host_is_up(from)) {
-        cannot(deed, "only what runs on a host that is heard can migrate");
+        deed_cannot(deed, "only what runs on a host that is heard can migrate");
         return;
     }
     EntityState *to = place_move(s->engine, vm, &deed->considered, &why);
     if (to == NULL) {
-        wait_for(deed, WAIT_PLACE, why);
+        deed_wait(deed, WAIT_PLACE, why);
         return;
     }
-    json_t *arguments = name_argument(vm, step);
+    json_t *arguments = deed_arguments(vm, step);
     json_object_set_new(arguments, "to", json_string(path_id(to)));
     deed_command(deed, "vm.migrate", vm, from->host->agent, arguments);
 }
@@ -191,6 +208,17 @@ static const EntityState *ill_storage(Engine *engine, const EntityState *vm)
     return NULL;
 }
 
+/* A VM of an application is not started before what it comes after. */
+static bool start_must_wait(Engine *engine, const char *action, Deed *deed)
+{
+    bool starts = strcmp(action, "vm.start") == 0 || (strcmp(action, "vm.relocate") == 0 && deed->target->vm->copies->len == 0);
+    char *why = starts && !deed->of_plan ? vm_comes_after(engine, deed->target) : NULL;
+
+    if (why != NULL)
+        deed_wait(deed, WAIT_AFTER, why);
+    return why != NULL;
+}
+
 /* Resumed while its storage does not serve it would only pause again. */
 static bool resume_must_wait(Engine *engine, Deed *deed)
 {
@@ -198,7 +226,7 @@ static bool resume_must_wait(Engine *engine, Deed *deed)
 
     if (storage == NULL)
         return false;
-    wait_for(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
+    deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
     return true;
 }
 
@@ -215,10 +243,12 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
     static const char *const starting[] = { "vm.start", "vm.reboot", "vm.reset", "vm.resume", "vm.relocate", NULL };
 
     if (stopped_on_purpose(vm) && g_strv_contains(starting, action)) {
-        cannot(deed, "%s is %s because of %s: it is not ours to start", vm->path, vm->state, vm->intent);
+        deed_cannot(deed, "%s is %s because of %s: it is not ours to start", vm->path, vm->state, vm->intent);
     } else if (moves && paused_by_storage(vm)) {
-        cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
+        deed_cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
     } else if (strcmp(action, "vm.resume") == 0 && resume_must_wait(s->engine, deed)) {
+        return;
+    } else if (start_must_wait(s->engine, action, deed)) {
         return;
     } else if (strcmp(action, "vm.start") == 0) {
         resolve_start(s, step, NULL, deed);
@@ -227,9 +257,9 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
     } else if (strcmp(action, "vm.migrate") == 0) {
         resolve_migrate(s, step, deed);
     } else if (vm->vm->host == NULL || vm->vm->host->host->agent == NULL) {
-        cannot(deed, "no host agent knows %s", vm->path);
+        deed_cannot(deed, "no host agent knows %s", vm->path);
     } else {
-        deed_command(deed, action, vm, vm->vm->host->host->agent, name_argument(vm, step));
+        deed_command(deed, action, vm, vm->vm->host->host->agent, deed_arguments(vm, step));
     }
 }
 
@@ -274,12 +304,12 @@ static bool isolated_alone(Engine *engine, const EntityState *host, Deed *deed)
     const HostState *h = host->host;
 
     if (h->channel[CHANNEL_PEER].says != SAYS_GONE && h->channel[CHANNEL_PING].says != SAYS_GONE) {
-        cannot(deed, "%s lives, and no peer has said that it does not see it", host->path);
+        deed_cannot(deed, "%s lives, and no peer has said that it does not see it", host->path);
     } else if (engine->now_us < host->since_us + SWITCH_LAG_US) {
-        wait_for(deed, WAIT_BACKOFF, g_strdup("what shares its switch may fall silent too"));
+        deed_wait(deed, WAIT_BACKOFF, g_strdup("what shares its switch may fall silent too"));
         deed->until_us = host->since_us + SWITCH_LAG_US;
     } else if (!switch_works(engine, host)) {
-        cannot(deed, "%s lives, and nothing behind its switch is heard: no host is fenced for its switch", host->path);
+        deed_cannot(deed, "%s lives, and nothing behind its switch is heard: no host is fenced for its switch", host->path);
     } else {
         return true;
     }
@@ -296,35 +326,43 @@ static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
         return;
     }
     if (h->verdict != VERDICT_DEAD && h->verdict != VERDICT_ISOLATED) {
-        cannot(deed, "%s is judged %s: only a dead or isolated host is fenced", host->path, verdict_name(h->verdict));
+        deed_cannot(deed, "%s is judged %s: only a dead or isolated host is fenced", host->path, verdict_name(h->verdict));
         return;
     }
     if (h->verdict == VERDICT_ISOLATED && !isolated_alone(engine, host, deed))
         return;
     if ((proxy = fence_proxy(engine, host)) == NULL) {
-        wait_for(deed, WAIT_PLACE, g_strdup("no other host is heard that could do it"));
+        deed_wait(deed, WAIT_PLACE, g_strdup("no other host is heard that could do it"));
         return;
     }
-    json_t *arguments = name_argument(host, step);
+    json_t *arguments = deed_arguments(host, step);
     json_object_set_new(arguments, "method", json_string("off"));
     deed_command(deed, "host.fence", host, proxy->host->agent, arguments);
+}
+
+void action_resolve_on(Stage *s, Incident *incident, const Step *step, Deed *ret)
+{
+    const char *kind = action_kind(step->action);
+
+    if (strcmp(kind, "service") == 0)
+        resolve_service(s->engine, step, ret);
+    else if (strcmp(kind, "vm") == 0)
+        resolve_vm(s, incident, step, ret);
+    else
+        resolve_fence(s->engine, step, ret);
 }
 
 void action_resolve(Stage *s, Incident *incident, const Step *step, Deed *ret)
 {
     const char *kind = action_kind(step->action);
 
-    *ret = (Deed){ .target = action_target(s->engine, incident->entity, step->action) };
+    *ret = (Deed){ .target = action_target(s->engine, incident->entity, step->action), .hopeless = NO_ITEM };
     if (ret->target == NULL)
-        cannot(ret, "%s: nobody knows the %s of %s", step->action, kind, incident->entity->path);
-    else if (strcmp(kind, "service") == 0)
-        resolve_service(s->engine, step, ret);
-    else if (strcmp(kind, "vm") == 0)
-        resolve_vm(s, incident, step, ret);
-    else if (strcmp(step->action, "host.fence") == 0)
-        resolve_fence(s->engine, step, ret);
-    else
+        deed_cannot(ret, "%s: nobody knows the %s of %s", step->action, kind, incident->entity->path);
+    else if (strcmp(kind, "app") == 0 || strcmp(step->action, "host.evacuate") == 0)
         plan_resolve(s, incident, step, ret);
+    else
+        action_resolve_on(s, incident, step, ret);
 }
 
 static bool action_boots(const char *action)

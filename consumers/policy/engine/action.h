@@ -22,6 +22,10 @@ typedef struct Deed {
     int64_t until_us;      /* WAIT: it is over then; 0: when something happens */
     char *why;
     json_t *considered;    /* hosts looked at and what spoke for or against each; NULL: no choice was made */
+    Sequence *plan;        /* of a step of many commands, until its attempt begins; or NULL */
+    GArray *items;         /* of guint: the plan's item of each command; NULL: no plan */
+    guint hopeless;        /* the plan's item that cannot be done, for @why; NO_ITEM: none */
+    bool of_plan;          /* it is an item: what it comes after is the plan's matter */
 } Deed;
 
 void deed_clear(Deed *deed);
@@ -29,6 +33,16 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Deed, deed_clear)
 
 /* The entity @action is done to when it heals @entity: a service's VM, a VM's host, an application. NULL: there is none. */
 EntityState *action_target(Engine *engine, const EntityState *entity, const char *action);
+/* For those who make deeds. @arguments (transfer full), @why (transfer full). */
+void deed_cannot(Deed *deed, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void deed_wait(Deed *deed, IncidentWait wait, char *why);
+Command *deed_command(Deed *deed, const char *action, const EntityState *target, const char *agent, json_t *arguments);
+json_t *deed_arguments(const EntityState *target, const Step *step); /* "name" and "timeout_ms" (transfer full) */
+/* The command of @one becomes one of @deed, for @item of its plan. */
+void deed_take(Deed *deed, Deed *one, guint item);
+
+/* What one action means for @ret->target, which is set; not for those of many commands. */
+void action_resolve_on(Stage *s, Incident *incident, const Step *step, Deed *ret);
 void action_resolve(Stage *s, Incident *incident, const Step *step, Deed *ret);
 /* A command left, or was answered (@command NULL: one nobody waits for): what that says of copies and power. */
 void action_sent(Stage *s, const Command *command);

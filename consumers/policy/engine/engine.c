@@ -195,6 +195,8 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
 {
     const char *kind = event_fields(event)->kind, *boot_id = event_fields(event)->boot_id;
 
+    if (plan_is_under_way(incident) && incident->state != INCIDENT_NEEDS_HUMAN)
+        return; /* plan_heard() is for it */
     if (is_well(s->engine, incident, kind)) {
         incident_seen_well(s, incident);
     } else if (intent_is_wanted(entity->intent) && (is_ill(entity) || g_str_has_prefix(entity->state, "stop"))) {
@@ -223,7 +225,7 @@ static void observer_event(Stage *s, const Event *event)
         s->wake = UINT32_MAX;
 }
 
-static void command_failed(Stage *s, Incident *incident, const char *error, const char *text);
+static void command_failed(Stage *s, Incident *incident, Flight *flight, const char *error, const char *text);
 
 /* What the plugin says about a command that never reached its agent. */
 static void command_event(Stage *s, const Event *event)
@@ -231,8 +233,10 @@ static void command_event(Stage *s, const Event *event)
     const char *id = event_data_string(event, "command"), *kind = event_fields(event)->kind;
     Incident *incident = id == NULL ? NULL : g_hash_table_lookup(s->engine->commands, id);
 
-    if (incident != NULL && incident->state == INCIDENT_ACTING && strcmp(kind, "command.done") != 0)
-        command_failed(s, incident, event_data_string(event, "error"), event_data_string(event, "text"));
+    Flight *flight = incident == NULL ? NULL : incident_flight(incident, id);
+
+    if (flight != NULL && !flight->answered && (incident->state == INCIDENT_ACTING || incident->plan != NULL) && strcmp(kind, "command.done") != 0)
+        command_failed(s, incident, flight, event_data_string(event, "error"), event_data_string(event, "text"));
 }
 
 /* What somebody does on purpose is no flapping. */
@@ -271,6 +275,9 @@ static void step_event(Stage *s, const Event *event, bool asked)
     if (entity->host != NULL) /* its state is the verdict, which has been told */
         return;
     flapping_look(s, entity, kind);
+    if (s->engine->policy->applications->len > 0 && strcmp(entity->state, "running") == 0)
+        s->wake |= WAKES(AFTER);
+    plan_heard(s, entity);
     if (entity->incident == NULL)
         rules_match(s, entity, event);
     else if (!event_only_happened(kind))
@@ -293,6 +300,7 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
     put_record(s, "derived", entity->incident, entity->path, json_pack("{s:s, s:s, s:s*}", "event", id, "kind", kind, "cause",
                                                                        cause == NULL ? NULL : event_fields(cause)->id),
                "%s is %s", entity->path, entity->state);
+    plan_heard(s, entity);
     if (entity->incident != NULL)
         incident_event(s, entity->incident, entity, event);
     else
@@ -323,7 +331,7 @@ static void command_done(Stage *s, Incident *incident, const Command *command, c
     }
 }
 
-static void command_failed(Stage *s, Incident *incident, const char *error, const char *text)
+static void command_failed(Stage *s, Incident *incident, Flight *flight, const char *error, const char *text)
 {
     static const char *const hopeless[] = { COMMAND_ERROR_UNKNOWN, COMMAND_ERROR_ARGUMENT, COMMAND_ERROR_NOT_FOUND, NULL };
     g_autofree char *why = g_strdup_printf("%s%s%s", error == NULL ? "failed" : error, text == NULL ? "" : ": ", text == NULL ? "" : text);
@@ -331,6 +339,9 @@ static void command_failed(Stage *s, Incident *incident, const char *error, cons
     if (g_strcmp0(error, COMMAND_ERROR_STALE_EPOCH) == 0) { /* it did not run; it leaves again when we are the acting engine again */
         s->engine->epoch = 0;
         put_notice(s, "not-acting", "log", incident, "another engine acts: this one stands by");
+    } else if (incident->plan != NULL) {
+        flight->answered = true;
+        plan_answered(s, incident, flight, why);
     } else if (error != NULL && g_strv_contains(hopeless, error)) {
         ladder_skip_step(s, incident, why);
     } else {
@@ -363,9 +374,14 @@ static void step_result(Stage *s, const Result *result)
     /* A duplicate ran before and its result is forgotten: whether it helped is for the state to say. */
     if (result->state == RESULT_DONE || g_strcmp0(result->error, COMMAND_ERROR_DUPLICATE) == 0) {
         flight->answered = true;
-        command_done(s, incident, flight->command, result);
-    } else if (incident->state == INCIDENT_ACTING) {
-        command_failed(s, incident, result->error, result->text);
+        g_free(flight->state);
+        flight->state = g_strdup(json_string_or(result->values, "state", NULL));
+        if (incident->plan != NULL)
+            plan_answered(s, incident, flight, NULL);
+        else
+            command_done(s, incident, flight->command, result);
+    } else if (incident->state == INCIDENT_ACTING || incident->plan != NULL) {
+        command_failed(s, incident, flight, result->error, result->text);
     }
 }
 

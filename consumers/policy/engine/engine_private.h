@@ -9,6 +9,7 @@
 #include "consumers/policy/engine/gate.h"
 #include "consumers/policy/engine/job.h"
 #include "consumers/policy/engine/parent.h"
+#include "consumers/policy/engine/plan.h"
 #include "consumers/policy/engine/quarantine.h"
 #include "consumers/policy/engine/quiet.h"
 #include "consumers/policy/engine/spend.h"
@@ -115,7 +116,6 @@ bool service_parameters(Engine *engine, const EntityState *service, json_t **ret
 
 /* plan.c */
 EntityState *app_of(Engine *engine, const EntityState *entity);
-void plan_resolve(Stage *s, Incident *incident, const Step *step, Deed *deed);
 
 /* ladder.c: what to do next about an incident */
 void ladder_decide(Stage *s, Incident *incident);           /* OPEN: act, wait, or give up */

@@ -202,6 +202,7 @@ static void vms_lost(Stage *s, EntityState *host, const Event *event)
 
             g_free(vm->vm->before_lost);
             vm->vm->before_lost = g_strdup(vm->state);
+            vm->vm->down_us = s->engine->now_us;
             jobs_over(s, vm);
             event_derive(s, vm, "vm.lost", event, data);
         }
@@ -217,6 +218,7 @@ static void vms_found(Stage *s, EntityState *host, const Event *event)
         if (vm->vm->host == host && strcmp(vm->state, "lost") == 0 && proof_copy(vm->vm, host) != NULL && vm->vm->before_lost != NULL) {
             g_autofree char *kind = g_strdup_printf("vm.%s", vm->vm->before_lost);
 
+            vm->vm->down_us = 0; /* it ran all the time, and so did what is in it */
             event_derive(s, vm, kind, event, json_pack("{s:s, s:s}", "reason", "its host is heard again", "intent", vm->intent == NULL ? "none" : vm->intent));
         }
     }

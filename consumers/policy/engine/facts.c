@@ -330,9 +330,10 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     VmState *vm = entity->vm;
     bool over = strcmp(entity->state, "stopped") == 0 || strcmp(entity->state, "crashed") == 0;
 
-    if (over)
+    if (over) {
         jobs_over(s, entity);
-    else if (strcmp(entity->state, "starting") == 0)
+        vm->down_us = s->engine->now_us;
+    } else if (strcmp(entity->state, "starting") == 0)
         boot_begun(s, entity);
 
     g_free(vm->reason);

@@ -67,6 +67,7 @@ typedef struct VmState {
     char *reason;              /* of its state: "io-error" …; or NULL */
     GArray *boots_us;          /* of int64_t: how long its last boots took, newest last */
     int64_t booting_since_us;  /* 0: it does not boot */
+    int64_t down_us;           /* when it was last seen not to run: what its services said before is over; 0: never */
     char *before_lost;         /* its state before its host was given up; or NULL */
     ChannelState agent, qga, progress;
 } VmState;

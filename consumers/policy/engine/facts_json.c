@@ -98,6 +98,8 @@ static json_t *vm_to_json(const VmState *vm)
     set_text(json, "address", vm->address);
     set_text(json, "reason", vm->reason);
     set_text(json, "before_lost", vm->before_lost);
+    if (vm->down_us != 0)
+        json_object_set_new(json, "down_us", json_integer(vm->down_us));
     if (vm->storage != NULL)
         json_object_set(json, "storage", vm->storage);
     return json;
@@ -162,6 +164,7 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
     vm->host = host == NULL ? NULL : entity_find(engine, host);
     vm->address = g_strdup(json_string_or(json, "address", NULL));
     vm->reason = g_strdup(json_string_or(json, "reason", NULL));
+    vm->down_us = json_int_or(json, "down_us", 0);
     vm->before_lost = g_strdup(json_string_or(json, "before_lost", NULL));
     vm->storage = json_incref(json_object_get(json, "storage"));
 }

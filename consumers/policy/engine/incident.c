@@ -57,6 +57,8 @@ static const char *const wait_texts[] = {
     [WAIT_BUSY] = "what is done there already",
     [WAIT_BUDGET] = "its turn",
     [WAIT_APPROVAL] = "somebody to approve",
+    [WAIT_AFTER] = "what it comes after",
+    [WAIT_PLAN] = "what is under way",
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(wait_texts) == WAIT_N);
 
@@ -94,6 +96,7 @@ void incident_move(Incident *incident, IncidentState to)
 static void flight_free(Flight *flight)
 {
     command_free(flight->command);
+    g_free(flight->state);
     g_free(flight);
 }
 
@@ -137,6 +140,7 @@ void incident_add_flight(Incident *incident, Command *command)
 
     flight->command = command;
     flight->waited = true;
+    flight->item = NO_ITEM;
     g_ptr_array_add(incident->flights, flight);
 }
 
@@ -153,6 +157,9 @@ void incident_free(Incident *incident)
     g_free(incident->wait_text);
     json_decref(incident->muted);
     g_ptr_array_unref(incident->flights);
+    sequence_free(incident->plan);
+    if (incident->plan_since_us != NULL)
+        g_array_unref(incident->plan_since_us);
     g_free(incident);
 }
 
@@ -163,10 +170,40 @@ static json_t *flights_to_json(const GPtrArray *flights)
     for (guint i = 0; i < flights->len; i++) {
         const Flight *flight = flights->pdata[i];
 
-        json_array_append_new(all, json_pack("{s:o, s:b, s:b}", "command", command_to_json(flight->command), "answered", flight->answered,
-                                             "waited", flight->waited));
+        json_t *json = json_pack("{s:o, s:b, s:b, s:s*}", "command", command_to_json(flight->command), "answered", flight->answered,
+                                 "waited", flight->waited, "state", flight->state);
+
+        if (flight->item != NO_ITEM)
+            json_object_set_new(json, "item", json_integer(flight->item));
+        json_array_append_new(all, json);
     }
     return all;
+}
+
+static void plan_to_json(const Incident *incident, json_t *json)
+{
+    json_t *since = json_array();
+
+    for (guint i = 0; i < incident->plan->items->len; i++)
+        json_array_append_new(since, json_integer(g_array_index(incident->plan_since_us, int64_t, i)));
+    json_object_set_new(json, "plan", sequence_to_json(incident->plan));
+    json_object_set_new(json, "plan_since_us", since);
+}
+
+static bool plan_from_json(Incident *incident, const json_t *json, GError **error)
+{
+    const json_t *plan = json_object_get(json, "plan"), *since = json_object_get(json, "plan_since_us");
+
+    if (plan == NULL)
+        return true;
+    incident->plan = sequence_from_json(plan, error);
+    incident->plan_since_us = g_array_new(FALSE, TRUE, sizeof(int64_t));
+    for (guint i = 0; incident->plan != NULL && i < incident->plan->items->len; i++) {
+        int64_t at_us = json_integer_value(json_array_get(since, i));
+
+        g_array_append_val(incident->plan_since_us, at_us);
+    }
+    return incident->plan != NULL;
 }
 
 json_t *incident_to_json(const Incident *i, const char *entity)
@@ -201,6 +238,8 @@ json_t *incident_to_json(const Incident *i, const char *entity)
         json_object_set_new(json, "moved_from", json_string(i->moved_from));
     if (i->goes_on)
         json_object_set_new(json, "goes_on", json_true());
+    if (i->plan != NULL)
+        plan_to_json(i, json);
     if (i->flights->len > 0)
         json_object_set_new(json, "flights", flights_to_json(i->flights));
     return json;
@@ -229,6 +268,8 @@ static bool flights_from_json(Incident *incident, const json_t *flights, GError 
         incident_add_flight(incident, command);
         ((Flight *) incident->flights->pdata[k])->answered = json_is_true(json_object_get(json, "answered"));
         ((Flight *) incident->flights->pdata[k])->waited = json_is_true(json_object_get(json, "waited"));
+        ((Flight *) incident->flights->pdata[k])->item = (guint) json_int_or(json, "item", NO_ITEM);
+        ((Flight *) incident->flights->pdata[k])->state = g_strdup(json_string_or(json, "state", NULL));
     }
     return true;
 }
@@ -267,5 +308,5 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));
     i->facts = json_incref(json_object_get(json, "facts"));
     i->goes_on = json_bool_or(json, "goes_on", false);
-    return flights_from_json(i, json_object_get(json, "flights"), error) ? g_steal_pointer(&i) : NULL;
+    return flights_from_json(i, json_object_get(json, "flights"), error) && plan_from_json(i, json, error) ? g_steal_pointer(&i) : NULL;
 }

@@ -3,6 +3,7 @@
 #define MEND_POLICY_INCIDENT_H
 
 #include "consumers/policy/engine/due.h"
+#include "consumers/policy/planner/sequence.h"
 #include "lib/model/command.h"
 
 typedef enum {
@@ -20,7 +21,7 @@ typedef enum {
 typedef enum {
     WAIT_NONE, WAIT_BACKOFF, WAIT_GUARD, WAIT_NOT_ACTING, WAIT_OBSERVER, WAIT_PAUSED, WAIT_AGENT, WAIT_UNKNOWN, WAIT_OBSERVE_ONLY,
     WAIT_PROOF, WAIT_PLACE, WAIT_STORAGE, WAIT_REFERENCE, WAIT_MAINTENANCE, WAIT_HOLD, WAIT_SILENCE, WAIT_JOB, WAIT_SCHEDULE, WAIT_PARENT, WAIT_FLAPPING,
-    WAIT_QUARANTINE, WAIT_BUSY, WAIT_BUDGET, WAIT_APPROVAL,
+    WAIT_QUARANTINE, WAIT_BUSY, WAIT_BUDGET, WAIT_APPROVAL, WAIT_AFTER, WAIT_PLAN,
     WAIT_N
 } IncidentWait;
 
@@ -28,6 +29,7 @@ typedef enum {
 #define WAKES(wait) (UINT32_C(1) << WAIT_##wait)
 
 #define NEVER_US INT64_MAX
+#define NO_ITEM  G_MAXUINT
 
 typedef struct EntityState EntityState;
 
@@ -36,6 +38,8 @@ typedef struct Flight {
     Command *command;
     bool answered;
     bool waited;               /* its answer is still wanted */
+    guint item;                /* of the plan; NO_ITEM: of none */
+    char *state;               /* that the answer told; or NULL */
 } Flight;
 
 typedef struct Incident {
@@ -55,6 +59,8 @@ typedef struct Incident {
     int64_t healed_since_us;   /* 0: not seen well */
     GPtrArray *flights;        /* of Flight: the commands of the present attempt, in the order they left */
     bool goes_on;              /* the present attempt has more commands to send */
+    Sequence *plan;            /* of an attempt of many commands (plan.h); or NULL */
+    GArray *plan_since_us;     /* of int64_t, by item: when it was begun */
     DueTime speak_due;         /* when it speaks for what stands on its entity */
     unsigned speaks_for;       /* notices about what stands on its entity that were kept back */
     EntityState *target;       /* what the present attempt is done to: nothing else is done to it meanwhile; borrowed; NULL: no attempt */

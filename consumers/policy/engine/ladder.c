@@ -35,6 +35,7 @@ static void commands_end(Stage *s, Incident *incident)
         flight->waited = false;
     }
     incident->goes_on = false;
+    plan_end(incident);
     busy_end(s, incident);
     spend_return(s, incident);
 }
@@ -117,6 +118,7 @@ void incident_close(Stage *s, Incident *incident, IncidentState how, const char 
     g_hash_table_remove(engine->numbers, &incident->number);
     spend_settle(s, incident);
     g_ptr_array_add(engine->closed, incident);
+    s->wake |= WAKES(AFTER);
     parent_done(s, incident);
 }
 
@@ -131,6 +133,7 @@ static void needs_human(Stage *s, Incident *incident, const char *to, const char
     incident_set_due(s->engine, incident, NEVER_US);
     incident->healed_since_us = 0;
     s->engine->count.needs_human++;
+    s->wake |= WAKES(AFTER); /* what comes after it waits in vain */
     put_record(s, "incident.needs-human", incident, NULL, json_pack("{s:i}", "attempts", (int) incident->attempts), "%s", why);
     parent_done(s, incident);
     put_notice(s, "needs-human", to, incident, "%s is %s and needs a human: %s", incident->entity->path, incident->entity->state, why);
@@ -177,7 +180,7 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
     else if (incident->wait_since_us == 0)
         incident->wait_since_us = s->engine->now_us;
     int64_t cap_us = answer->capped ? incident->wait_since_us + s->engine->policy->hold_max_us : NEVER_US;
-    incident_set_due(s->engine, incident, MIN(cap_us, answer->until_us));
+    incident_set_due(s->engine, incident, MIN(MIN(cap_us, answer->until_us), plan_due_us(incident)));
     bool same = incident->wait == answer->wait;
     g_free(incident->wait_text);
     incident->wait_text = g_strdup(text);
@@ -223,6 +226,7 @@ static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed,
         g_array_append_val(window->at_us, engine->now_us);
         window->ended_us = engine->now_us;
         busy_begin(incident, deed->target);
+        plan_begin(s, incident, deed);
         spend_charge(ask);
     } else {
         spend_again(ask);
@@ -244,6 +248,10 @@ static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed,
         command->epoch = engine->epoch;
         command->deadline_ms = (engine->now_us + step->timeout_us) / US_PER_MS;
         incident_add_flight(incident, command);
+        if (deed->items != NULL) {
+            ((Flight *) incident->flights->pdata[incident->flights->len - 1])->item = g_array_index(deed->items, guint, i);
+            plan_sent(s, incident, incident->flights->pdata[incident->flights->len - 1]);
+        }
         g_hash_table_insert(engine->commands, command->id, incident);
         engine->count.commands++;
         if (incident->state != INCIDENT_ACTING)
@@ -252,6 +260,8 @@ static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed,
         action_sent(s, command);
     }
     g_ptr_array_set_size(deed->commands, 0);
+    if (incident->plan != NULL)
+        incident_set_due(engine, incident, plan_due_us(incident));
 }
 
 static bool waited_too_long(const Engine *engine, const Incident *incident, const GateAnswer *answer)
@@ -270,6 +280,10 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
     action_resolve(s, incident, step, &deed);
     if (deed.kind == DEED_CANNOT) {
         ladder_skip_step(s, incident, deed.why);
+        return;
+    }
+    if (deed.hopeless != NO_ITEM) {
+        plan_cannot(s, incident, deed.hopeless, deed.why);
         return;
     }
     gates_ask(&ask, &answer);
@@ -413,7 +427,9 @@ void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
 {
     commands_end(s, incident);
     entity_window(incident->entity, incident->rule, incident->step)->ended_us = s->engine->now_us;
-    incident_move(incident, INCIDENT_OPEN);
+    if (incident->state != INCIDENT_OPEN) /* a plan may wait for its next item */
+        incident_move(incident, INCIDENT_OPEN);
+    incident->wait = WAIT_NONE;
     incident->healed_since_us = 0;
     incident_set_due(s->engine, incident, NEVER_US);
     const Command *command = incident_command(incident);
@@ -500,10 +516,16 @@ void ladder_due(Stage *s, Incident *incident)
     switch (incident->state) {
     case INCIDENT_OPEN:
         incident_set_due(s->engine, incident, NEVER_US);
-        ladder_decide(s, incident);
+        if (plan_is_under_way(incident))
+            plan_look(s, incident);
+        else
+            ladder_decide(s, incident);
         break;
     case INCIDENT_ACTING:
-        ladder_attempt_failed(s, incident, "no answer before its deadline");
+        if (incident->plan != NULL)
+            plan_look(s, incident);
+        else
+            ladder_attempt_failed(s, incident, "no answer before its deadline");
         break;
     case INCIDENT_VERIFYING:
         if (incident->healed_since_us == 0)
@@ -522,6 +544,7 @@ void ladder_restart(Incident *incident)
     if (incident->entity->windows != NULL)
         g_ptr_array_set_size(incident->entity->windows, 0);
     incident->step = incident->step_attempts = 0;
+    incident->goes_on = false;
     incident->asked_us = 0;
     incident->wait = WAIT_NONE;
     incident->wait_since_us = 0;

@@ -3,12 +3,14 @@
  * half written. */
 #include "consumers/policy/engine/engine_private.h"
 
+#include "consumers/policy/planner/merge.h"
+
 #include <string.h>
 
 #define ROUNDS_MAX 1000 /* each round has a reason in the one before; far more than any story needs */
 
 /* A human who was asked because of these is spared the walk; whom a lost agent or an unknown state called may be at work by now. */
-#define TRIED_AGAIN (WAKES(OBSERVER) | WAKES(PROOF) | WAKES(PLACE) | WAKES(STORAGE) | WAKES(PARENT))
+#define TRIED_AGAIN (WAKES(OBSERVER) | WAKES(PROOF) | WAKES(PLACE) | WAKES(STORAGE) | WAKES(PARENT) | WAKES(AFTER))
 
 static bool is_woken(const Incident *incident, uint32_t wake)
 {
@@ -17,10 +19,26 @@ static bool is_woken(const Incident *incident, uint32_t wake)
     return incident->state == INCIDENT_OPEN && (wake & (UINT32_C(1) << incident->wait)) != 0;
 }
 
-static gint by_turn(gconstpointer a, gconstpointer b)
+/* Of those that wait for the same things to be free the greatest action is asked first, and the others find them taken (merge.h). */
+static int by_action(const Engine *engine, const Incident *a, const Incident *b)
+{
+    const Step *one = incident_step(engine, a), *other = incident_step(engine, b);
+
+    if (one == NULL || other == NULL)
+        return (one == NULL) - (other == NULL);
+    const Contender left = { one->action, a->entity->path, a->number, a->due.priority }, right = { other->action, b->entity->path, b->number, b->due.priority };
+    return -action_compare(&left, &right);
+}
+
+static gint by_turn(gconstpointer a, gconstpointer b, gpointer engine)
 {
     const Incident *left = *(const Incident *const *) a, *right = *(const Incident *const *) b;
+    bool busy = left->wait == WAIT_BUSY;
 
+    if (busy != (right->wait == WAIT_BUSY))
+        return busy ? -1 : 1;
+    if (busy)
+        return by_action(engine, left, right);
     if (left->due.priority != right->due.priority)
         return left->due.priority > right->due.priority ? -1 : 1;
     return left->number < right->number ? -1 : left->number > right->number;
@@ -33,7 +51,7 @@ static void wake_round(Stage *s, uint32_t wake)
     for (GList *l = s->engine->incidents.head; l != NULL; l = l->next)
         if (is_woken(l->data, wake))
             g_ptr_array_add(woken, l->data);
-    g_ptr_array_sort(woken, by_turn);
+    g_ptr_array_sort_with_data(woken, by_turn, s->engine);
     for (guint i = 0; i < woken->len; i++) {
         Incident *incident = woken->pdata[i];
 
