@@ -129,6 +129,8 @@ void incident_set_due(Engine *engine, Incident *incident, int64_t at_us)
 
 static void needs_human(Stage *s, Incident *incident, const char *to, const char *why)
 {
+    if (incident->plan != NULL) /* nobody goes on with it, and it stands in nobody's way */
+        commands_end(s, incident);
     incident_move(incident, INCIDENT_NEEDS_HUMAN);
     incident_set_due(s->engine, incident, NEVER_US);
     incident->healed_since_us = 0;

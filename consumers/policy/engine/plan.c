@@ -46,13 +46,36 @@ static char *agent_gone(Engine *engine, const char *agent)
     return g_strdup_printf("%s is %s", path, entity->state);
 }
 
-static void migrate_to(Deed *deed, const EntityState *vm, const SequenceItem *item, const Step *step)
+static void migrate_to(Engine *engine, Deed *deed, const EntityState *vm, const SequenceItem *item, const Step *step)
 {
+    g_autofree char *path = g_strdup_printf("host/%s", item->host == NULL ? "" : item->host);
+    const EntityState *to = entity_find(engine, path);
+
+    if (to == NULL || !host_is_up(to) || quarantine_until_us(engine, to) != 0) { /* the next attempt plans anew */
+        deed_cannot(deed, "%s takes no VMs any more", path);
+        return;
+    }
     json_t *arguments = deed_arguments(vm, step);
 
-    if (item->host != NULL)
-        json_object_set_new(arguments, "to", json_string(item->host));
+    json_object_set_new(arguments, "to", json_string(item->host));
     deed_command(deed, "vm.migrate", vm, vm->vm->host->host->agent, arguments);
+}
+
+/* Nothing can be done in it, and who starts it must not find the plan in the way. */
+static bool is_in_a_vm_that_is_down(Engine *engine, const EntityState *target)
+{
+    static const char *const down[] = { "stopped", "crashed", "panicked", "lost", NULL };
+    const EntityState *vm = target->vm != NULL ? NULL : vm_of(engine, target);
+
+    return vm != NULL && g_strv_contains(down, vm->state);
+}
+
+/* A job on its VM is waited for; that it boots matters to the VM only, for its services are asked by their own state. */
+static const Job *job_in_the_way(Engine *engine, const EntityState *target)
+{
+    const Job *job = job_on(engine, target);
+
+    return job == NULL || (target->vm == NULL && strcmp(job->name, "boot") == 0) ? NULL : job;
 }
 
 /* @item as a command of @deed; one that cannot leave now is told in *ret_wait. */
@@ -60,13 +83,20 @@ static void item_resolve(Stage *s, Incident *incident, const SequenceItem *item,
 {
     EntityState *target = entity_find(s->engine, item->target);
     Step as = *step;
+    const Job *job;
     g_auto(Deed) one = { .target = target, .hopeless = NO_ITEM, .of_plan = true };
 
     as.action = item->action;
     if (target == NULL)
         deed_cannot(&one, "%s is not known", item->target);
+    else if (strcmp(item->action, "vm.migrate") == 0 && strcmp(target->state, "running") != 0)
+        deed_cannot(&one, "%s is %s: only what runs can migrate", target->path, target->state);
+    else if (is_in_a_vm_that_is_down(s->engine, target))
+        deed_cannot(&one, "its VM is %s", vm_of(s->engine, target)->state);
+    else if ((job = job_in_the_way(s->engine, target)) != NULL)
+        deed_wait(&one, WAIT_JOB, g_strdup_printf("%s of %s", job->name, job->vm->path));
     else if (strcmp(item->action, "vm.migrate") == 0 && target->vm->host != NULL && host_is_up(target->vm->host))
-        migrate_to(&one, target, item, step);
+        migrate_to(s->engine, &one, target, item, step);
     else
         action_resolve_on(s, incident, &as, &one);
     const Command *command = one.kind == DEED_COMMANDS ? one.commands->pdata[0] : NULL;
@@ -320,12 +350,17 @@ void plan_cannot(Stage *s, Incident *incident, guint item, const char *why)
     plan_look(s, incident);
 }
 
+/* Also for what is in it. */
 static bool waits_for(const Incident *incident, const EntityState *entity)
 {
+    g_autofree char *within = entity->vm == NULL ? NULL : g_strdup_printf("service/%s/", strchr(entity->path, '/') + 1);
+
     for (guint i = 0; i < incident->plan->items->len; i++) {
         const SequenceItem *item = sequence_item(incident->plan, i);
 
         if (item->state == ITEM_RUNNING && strcmp(item->target, entity->path) == 0)
+            return true;
+        if (item->state == ITEM_WAITING && within != NULL && g_str_has_prefix(item->target, within))
             return true;
     }
     return false;
