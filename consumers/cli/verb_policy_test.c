@@ -59,7 +59,7 @@ static void run_case(Coverage *coverage, const PolicyTestOptions *options, Polic
                                                        !fine ? error->message : difference));
     if (options->json)
         return;
-    printf("%-8s%s\n", end, name);
+    printf("%-9s%s\n", end, name);
     if (story != NULL && (!fine || difference != NULL))
         print_lines(story);
     if (!fine || difference != NULL)

@@ -191,6 +191,17 @@ static void incident_seen_otherwise(Stage *s, Incident *incident)
     }
 }
 
+/* A paused VM that crashes is not to be resumed any more. While a command is out its answer is waited for. */
+static bool another_rule_is_for(Stage *s, const Incident *incident, EntityState *entity, const Event *event)
+{
+    const Rule *now = policy_rule(s->engine->policy, incident->rule), *rule;
+
+    if (now == NULL || rule_listens(now, event_fields(event)->kind))
+        return false;
+    rule = rules_first(s, entity, event);
+    return rule != NULL && rule != now;
+}
+
 static void incident_event(Stage *s, Incident *incident, EntityState *entity, const Event *event)
 {
     const char *kind = event_fields(event)->kind, *boot_id = event_fields(event)->boot_id;
@@ -204,6 +215,9 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
         incident_close(s, incident, INCIDENT_STOOD_DOWN, why);
     } else if (is_ill(entity) && entity->vm == NULL && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
+        rules_match(s, entity, event);
+    } else if (is_ill(entity) && incident->state != INCIDENT_ACTING && another_rule_is_for(s, incident, entity, event)) {
+        incident_close(s, incident, INCIDENT_SUPERSEDED, "it fails in another way now, and another rule is for that");
         rules_match(s, entity, event);
     } else {
         incident_seen_otherwise(s, incident);

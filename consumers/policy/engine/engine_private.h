@@ -153,6 +153,7 @@ void step_operator(Stage *s, const EngineInput *input);
 void commands_again(Stage *s); /* those in flight under an epoch that is over */
 
 /* match.c: which rule an event concerns */
+const Rule *rules_first(Stage *s, EntityState *entity, const Event *event); /* that applies to it; nothing is recorded */
 void rules_match(Stage *s, EntityState *entity, const Event *event);
 
 #endif

@@ -36,6 +36,21 @@ static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
     return NULL;
 }
 
+const Rule *rules_first(Stage *s, EntityState *entity, const Event *event)
+{
+    Scope scope = { .engine = s->engine, .event = event, .entity = entity };
+    const Policy *policy = s->engine->policy;
+
+    for (guint i = 0; i < policy->rules->len; i++) {
+        const Rule *rule = policy->rules->pdata[i];
+
+        if (rule_listens(rule, event_fields(event)->kind) &&
+            (rule->where == NULL || expression_holds(rule->where, scope_look_up, &scope, NULL, NULL) == EXPRESSION_TRUE))
+            return rule;
+    }
+    return NULL;
+}
+
 void rules_match(Stage *s, EntityState *entity, const Event *event)
 {
     Scope scope = { .engine = s->engine, .event = event, .entity = entity };
