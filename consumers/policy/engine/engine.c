@@ -216,7 +216,7 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
     } else if (is_ill(entity) && entity->vm == NULL && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
         rules_match(s, entity, event);
-    } else if (is_ill(entity) && incident->state != INCIDENT_ACTING && another_rule_is_for(s, incident, entity, event)) {
+    } else if (entity->vm != NULL && is_ill(entity) && incident->state != INCIDENT_ACTING && another_rule_is_for(s, incident, entity, event)) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it fails in another way now, and another rule is for that");
         rules_match(s, entity, event);
     } else {

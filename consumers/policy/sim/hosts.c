@@ -125,9 +125,17 @@ static void on_watchdog(World *w, void *subject, int64_t life)
 {
     Host *host = subject;
 
-    if (host->life == life && host->hung)
-        world_say(w, "the watchdog of %s resets it", host->thing.id), host_down(w, host, "crash"),
-            world_later(w, 60 * US_PER_S, on_booted, host, host->life);
+    if (host->life == life)
+        host_watchdog(w, host);
+}
+
+void host_watchdog(World *w, Host *host)
+{
+    if (!host->hung)
+        return;
+    world_say(w, "the watchdog of %s resets it", host->thing.id);
+    host_down(w, host, "crash");
+    world_later(w, 60 * US_PER_S, on_booted, host, host->life);
 }
 
 /* A hung host runs nothing and says nothing, yet what is on it is not gone: it may come back. Where VMs have leases its watchdog ends

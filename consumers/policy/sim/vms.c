@@ -119,7 +119,11 @@ static void on_lease_kill(World *w, void *subject, int64_t until_us)
 {
     Vm *vm = subject;
 
-    if (vm->lease_until_us == until_us && vm->lease_host != NULL && host_lives(vm->lease_host) && vm_copy(vm, vm->lease_host) != NULL)
+    if (vm->lease_until_us != until_us || vm->lease_host == NULL || vm_copy(vm, vm->lease_host) == NULL)
+        return;
+    if (vm->lease_host->hung) /* nobody there could kill it: the storage may have gone before the host hung */
+        host_watchdog(w, vm->lease_host);
+    else if (host_lives(vm->lease_host))
         vm_end(w, vm, vm->lease_host, "vm.crashed", "none", "lease-lost", "lease");
 }
 

@@ -275,6 +275,7 @@ void host_power_off(World *w, Host *host, const char *why);
 void host_power_on(World *w, Host *host);
 void host_crash(World *w, Host *host);  /* its kernel; boots again */
 void host_hang(World *w, Host *host);
+void host_watchdog(World *w, Host *host); /* resets it if it hangs */
 void host_changed(World *w, Host *host);/* a path to or from it broke or mended */
 bool host_lives(const Host *host);
 bool host_has_network(const World *w, const Host *host);
