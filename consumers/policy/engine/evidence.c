@@ -218,8 +218,12 @@ static void vms_found(Stage *s, EntityState *host, const Event *event)
         if (vm->vm->host == host && strcmp(vm->state, "lost") == 0 && proof_copy(vm->vm, host) != NULL && vm->vm->before_lost != NULL) {
             g_autofree char *kind = g_strdup_printf("vm.%s", vm->vm->before_lost);
 
+            const char *reason = vm->vm->reason == NULL ? "its host is heard again" : vm->vm->reason;
+
             vm->vm->down_us = 0; /* it ran all the time, and so did what is in it */
-            event_derive(s, vm, kind, event, json_pack("{s:s, s:s}", "reason", "its host is heard again", "intent", vm->intent == NULL ? "none" : vm->intent));
+            if (vm->incident != NULL && vm->incident->state == INCIDENT_OPEN && strcmp(vm->vm->before_lost, "running") != 0)
+                incident_close(s, vm->incident, INCIDENT_RESOLVED, "its host is heard again: it is not lost");
+            event_derive(s, vm, kind, event, json_pack("{s:s, s:s}", "reason", reason, "intent", vm->intent == NULL ? "none" : vm->intent));
         }
     }
 }
