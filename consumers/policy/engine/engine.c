@@ -127,7 +127,8 @@ static EntityState *entity_update(Stage *s, const Event *event)
     }
     entity->sequence = f->sequence;
     entity->since_us = s->engine->now_us;
-    put_text(&entity->state, state == NULL ? f->kind : state + 1);
+    if (entity->host == NULL) /* a host's state is its verdict */
+        put_text(&entity->state, state == NULL ? f->kind : state + 1);
     put_text(&entity->intent, event_data_string(event, "intent"));
     put_text(&entity->agent, agent == NULL ? f->source : agent);
     put_text(&entity->boot_id, f->boot_id);

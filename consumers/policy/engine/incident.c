@@ -231,7 +231,7 @@ json_t *incident_to_json(const Incident *i, const char *entity)
     if (i->asked_us != 0)
         json_object_set_new(json, "asked_us", json_integer(i->asked_us));
     if (i->muted != NULL)
-        json_object_set(json, "muted", i->muted);
+        json_object_set_new(json, "muted", json_deep_copy(i->muted)); /* it is still written to */
     if (i->facts != NULL)
         json_object_set(json, "facts", i->facts);
     if (i->moved_from != NULL)
@@ -304,7 +304,7 @@ Incident *incident_from_json(const json_t *json, GError **error)
     i->wait_text = g_strdup(json_string_or(json, "wait_text", NULL));
     i->gave_up = (IncidentWait) CLAMP(json_int_or(json, "gave_up", 0), 0, WAIT_N - 1);
     i->asked_us = json_int_or(json, "asked_us", 0);
-    i->muted = json_incref(json_object_get(json, "muted"));
+    i->muted = json_deep_copy(json_object_get(json, "muted"));
     i->moved_from = g_strdup(json_string_or(json, "moved_from", NULL));
     i->facts = json_incref(json_object_get(json, "facts"));
     i->goes_on = json_bool_or(json, "goes_on", false);
