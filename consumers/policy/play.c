@@ -189,6 +189,10 @@ static bool play_event(Play *p, const json_t *item, int64_t now_us)
     g_autofree char *id = g_strdup_printf("event-%" G_GUINT64_FORMAT, sequence), *agent = NULL;
     g_auto(GStrv) words = g_strsplit(path, "/", 3);
 
+    const char *occurred = json_string_or(item, "occurred", NULL);
+    int64_t occurred_us = now_us - PLAY_BEGIN_US;
+    if (occurred != NULL && !duration_parse(occurred, &occurred_us))
+        return wrong(p, "\"occurred\": \"%s\" is no duration: 90s, 2m30s is wanted", occurred);
     if (entity == NULL)
         return wrong(p, "\"entity\": \"%s\" is none: service/VM/NAME, vm/ID, host/ID, agent/NAME, storage/ID is wanted", path);
     p->sequence = MAX(p->sequence, sequence);
@@ -196,7 +200,7 @@ static bool play_event(Play *p, const json_t *item, int64_t now_us)
     if (json_string_or(item, "intent", NULL) != NULL)
         json_object_set(data, "intent", json_object_get(item, "intent"));
     const EventFields fields = { .id = json_string_or(item, "id", id), .kind = json_string_or(item, "event", ""), .source = agent,
-                                 .entity = path, .time_us = now_us, .sequence = sequence, .severity = 3, .boot_id = boot,
+                                 .entity = path, .time_us = PLAY_BEGIN_US + occurred_us, .sequence = sequence, .severity = 3, .boot_id = boot,
                                  .confidence = 1, .data = data };
     g_autoptr(Event) event = event_new(&fields);
     return step(p, &(EngineInput){ .kind = json_bool_or(item, "asked", false) ? INPUT_ENTITY : INPUT_EVENT, .event = event }, now_us);

@@ -33,6 +33,7 @@ Engine *engine_new(Policy *policy)
     engine->timer_us = NEVER_US;
     engine->next_number = 1;
     quiets_of_policy(engine);
+    watches_of_policy(engine);
     return engine;
 }
 
@@ -41,6 +42,7 @@ void engine_free(Engine *engine)
     if (engine == NULL)
         return;
     g_hash_table_unref(engine->commands);
+    g_ptr_array_unref(engine->watches);
     due_heap_clear(&engine->due);
     g_ptr_array_unref(engine->closed);
     g_ptr_array_unref(engine->quiets);
@@ -203,7 +205,7 @@ static bool another_rule_is_for(Stage *s, const Incident *incident, EntityState 
     return rule != NULL && rule != now;
 }
 
-static void incident_event(Stage *s, Incident *incident, EntityState *entity, const Event *event)
+static void incident_event(Stage *s, Incident *incident, EntityState *entity, const Event *event, Fired *fired)
 {
     const char *kind = event_fields(event)->kind, *boot_id = event_fields(event)->boot_id;
 
@@ -216,13 +218,29 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
         incident_close(s, incident, INCIDENT_STOOD_DOWN, why);
     } else if (is_ill(entity) && entity->vm == NULL && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
-        rules_match(s, entity, event);
+        rules_match(s, entity, event, fired);
     } else if (entity->vm != NULL && is_ill(entity) && incident->state != INCIDENT_ACTING && another_rule_is_for(s, incident, entity, event)) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it fails in another way now, and another rule is for that");
-        rules_match(s, entity, event);
+        rules_match(s, entity, event, fired);
     } else {
         incident_seen_otherwise(s, incident);
     }
+}
+
+/* What rules and the open incident say to it. */
+static void follow(Stage *s, EntityState *entity, const Event *event)
+{
+    Fired fired = watches_event(s, entity, event);
+
+    bool open = entity->incident != NULL;
+
+    if (!open)
+        rules_match(s, entity, event, &fired);
+    else if (!event_only_happened(event_fields(event)->kind))
+        incident_event(s, entity->incident, entity, event, &fired);
+    if (open || entity->incident != NULL)
+        watch_take_over(s, entity, event, &fired);
+    fired_clear(&fired);
 }
 
 static void observer_event(Stage *s, const Event *event)
@@ -293,10 +311,7 @@ static void step_event(Stage *s, const Event *event, bool asked)
     if (s->engine->policy->applications->len > 0 && strcmp(entity->state, "running") == 0)
         s->wake |= WAKES(AFTER);
     plan_heard(s, entity);
-    if (entity->incident == NULL)
-        rules_match(s, entity, event);
-    else if (!event_only_happened(kind))
-        incident_event(s, entity->incident, entity, event);
+    follow(s, entity, event);
 }
 
 void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data)
@@ -316,10 +331,7 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
                                                                        cause == NULL ? NULL : event_fields(cause)->id),
                "%s is %s", entity->path, entity->state);
     plan_heard(s, entity);
-    if (entity->incident != NULL)
-        incident_event(s, entity->incident, entity, event);
-    else
-        rules_match(s, entity, event);
+    follow(s, entity, event);
 }
 
 /* An answer can be old, of a command that was sent again or was long on its way: what was heard of the entity since the attempt began is
@@ -419,6 +431,7 @@ static void step_timer(Stage *s)
         case DUE_FLAP:       flapping_due(s, DUE_OWNER(due, Flapper, due));           break;
         case DUE_BUDGET:     engine->budgets_touched = true;                          break;
         case DUE_PARENT:     parent_speaks(s, DUE_OWNER(due, Incident, speak_due));   break;
+        case DUE_WATCH:      watch_due(s, DUE_OWNER(due, Watch, due));                break;
         case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }
     }
@@ -483,6 +496,7 @@ static void step_policy(Stage *s, Policy *policy)
 
     s->engine->policy = policy_ref(policy);
     quiets_of_policy(s->engine); /* before the old ones are gone */
+    watches_of_policy(s->engine);
     policy_unref(old);
     put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
                policy->name);

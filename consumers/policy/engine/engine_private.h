@@ -13,6 +13,7 @@
 #include "consumers/policy/engine/quarantine.h"
 #include "consumers/policy/engine/quiet.h"
 #include "consumers/policy/engine/spend.h"
+#include "consumers/policy/engine/watch.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
 #define ENTITIES_MAX (1u << 20)
@@ -64,6 +65,7 @@ struct Engine {
     GHashTable *numbers;           /* number -> Incident, borrowed: the open ones */
     GPtrArray *troubles;           /* of Trouble, owned */
     uint64_t next_quiet;
+    GPtrArray *watches;            /* of Watch, owned, in the order of the rules */
     struct {
         int64_t since_us;
         unsigned known, seen;      /* agents that were up before, and of those the ones heard again */
@@ -152,8 +154,8 @@ void step_operator(Stage *s, const EngineInput *input);
 /* engine.c */
 void commands_again(Stage *s); /* those in flight under an epoch that is over */
 
-/* match.c: which rule an event concerns */
-const Rule *rules_first(Stage *s, EntityState *entity, const Event *event); /* that applies to it; nothing is recorded */
-void rules_match(Stage *s, EntityState *entity, const Event *event);
+/* match.c: which rule an event concerns. @fired: what watches_event() said of it; consumed. */
+const Rule *rules_first(Stage *s, EntityState *entity, const Event *event); /* the plain one that applies to it; nothing is recorded */
+void rules_match(Stage *s, EntityState *entity, const Event *event, Fired *fired);
 
 #endif

@@ -5,8 +5,13 @@
 
 #include <string.h>
 
+static bool is_plain(const Rule *rule)
+{
+    return rule->temporal == TEMPORAL_ONCE;
+}
+
 /* Rule or NULL; *ret_values gets what was looked at; a rule that listened and did not match is recorded. */
-static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
+static const Rule *first_match(Stage *s, Scope *scope, Fired *fired, json_t **ret_values)
 {
     const Policy *policy = s->engine->policy;
     const char *kind = event_fields(scope->event)->kind;
@@ -16,7 +21,12 @@ static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
         const Rule *rule = policy->rules->pdata[i];
         g_autofree char *why = NULL;
 
-        if (!rule_listens(rule, kind))
+        if (rule == fired->rule) {
+            *ret_values = g_steal_pointer(&fired->values);
+            fired_clear(fired);
+            return rule;
+        }
+        if (!is_plain(rule) || !rule_listens(rule, kind))
             continue;
         bool holds = rule->where == NULL || expression_holds(rule->where, scope_look_up, scope, NULL, NULL) == EXPRESSION_TRUE;
         if (!holds && well)
@@ -25,6 +35,8 @@ static const Rule *first_match(Stage *s, Scope *scope, json_t **ret_values)
         if (rule->where != NULL) /* the same again, for the record */
             expression_holds(rule->where, scope_look_up, scope, values, &why);
         if (holds) {
+            if (rule->once_within_us > 0 && !watch_lets(s, rule, scope->entity, scope->event, values))
+                return NULL; /* the event is this rule's, and it is to be done once only */
             *ret_values = g_steal_pointer(&values);
             return rule;
         }
@@ -44,25 +56,25 @@ const Rule *rules_first(Stage *s, EntityState *entity, const Event *event)
     for (guint i = 0; i < policy->rules->len; i++) {
         const Rule *rule = policy->rules->pdata[i];
 
-        if (rule_listens(rule, event_fields(event)->kind) &&
+        if (is_plain(rule) && rule_listens(rule, event_fields(event)->kind) &&
             (rule->where == NULL || expression_holds(rule->where, scope_look_up, &scope, NULL, NULL) == EXPRESSION_TRUE))
             return rule;
     }
     return NULL;
 }
 
-void rules_match(Stage *s, EntityState *entity, const Event *event)
+void rules_match(Stage *s, EntityState *entity, const Event *event, Fired *fired)
 {
     Scope scope = { .engine = s->engine, .event = event, .entity = entity };
     const Policy *policy = s->engine->policy;
     const char *intent = event_data_string(event, "intent");
-    bool listened = false;
+    bool listened = fired->rule != NULL;
 
     for (guint i = 0; i < policy->rules->len && !listened; i++)
         listened = rule_listens(policy->rules->pdata[i], event_fields(event)->kind);
     if (!listened)
         return;
-    if (intent_is_wanted(intent)) { /* holds for every rule: what somebody stopped is never a failure */
+    if (intent_is_wanted(intent) && fired->rule == NULL) { /* holds for every rule: what somebody stopped is never a failure */
         if (g_strcmp0(entity->state, healthy_state(event_fields(event)->kind)) == 0)
             return;
         put_record(s, "not-a-failure", NULL, entity->path, json_pack("{s:s, s:s}", "event", event_fields(event)->id, "intent", intent),
@@ -70,7 +82,7 @@ void rules_match(Stage *s, EntityState *entity, const Event *event)
         return;
     }
     json_t *values = NULL;
-    const Rule *rule = first_match(s, &scope, &values);
+    const Rule *rule = first_match(s, &scope, fired, &values);
     if (rule != NULL)
         incident_open(s, entity, rule, event, values);
 }

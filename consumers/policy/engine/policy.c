@@ -130,13 +130,18 @@ bool event_only_happened(const char *kind)
     return g_strv_contains(happened, kind);
 }
 
+bool kind_matches(const char *on, const char *kind)
+{
+    size_t length = strlen(on);
+
+    if (length >= 2 && strcmp(on + length - 2, ".*") == 0) /* states: what only happened has to be named */
+        return strncmp(on, kind, length - 1) == 0 && !event_only_happened(kind);
+    return strcmp(on, kind) == 0;
+}
+
 bool rule_listens(const Rule *rule, const char *kind)
 {
-    size_t length = strlen(rule->on);
-
-    if (length >= 2 && strcmp(rule->on + length - 2, ".*") == 0) /* states: what only happened has to be named */
-        return strncmp(rule->on, kind, length - 1) == 0 && !event_only_happened(kind);
-    return strcmp(rule->on, kind) == 0;
+    return kind_matches(rule->on, kind);
 }
 
 static bool vm_is(const AppVm *vm, const char *vm_id, const char *hostname)

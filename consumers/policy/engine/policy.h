@@ -249,6 +249,8 @@ void policy_add_default_budgets(Policy *policy);
 
 const Rule *policy_rule(const Policy *policy, const char *name); /* NULL: none */
 const Target *policy_target(const Policy *policy, const char *name);
+/* Does "service.failed" or "service.*" mean @kind? */
+bool kind_matches(const char *on, const char *kind);
 bool rule_listens(const Rule *rule, const char *kind);
 /* Events that tell a fact and no state: "happened" in docs/wire.md. */
 bool event_only_happened(const char *kind);
