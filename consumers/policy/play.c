@@ -88,8 +88,13 @@ static void say_command(Play *p, const EngineOutput *output, int64_t now_us)
     bool again = json_bool_or(output->json, "again", false);
 
     const json_t *parameters = json_object_get(command->arguments, "parameters");
+    const json_t *control = json_object_get(json_object_get(output->json, "data"), "control");
 
-    say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
+    if (control != NULL)
+        say(p, now_us, json_pack("{s:s, s:s, s:s, s:s, s:O}", "command", command->action, "entity", command->entity, "agent", command->agent,
+                                 "control", json_string_or(output->json, "rule", ""), "value", json_object_get(control, "value")));
+    else
+        say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
                              "agent", command->agent, "attempt", (json_int_t) json_int_or(output->json, "attempt", 0), "epoch",
                              (json_int_t) command->epoch, "parameters", parameters));
     if (!again)
@@ -102,7 +107,7 @@ static void say_output(Play *p, const EngineOutput *output, int64_t now_us)
     const char *record = json_string_or(output->json, "record", "");
     static const char *const told[] = { "incident.open", "incident.waits", "incident.needs-human", "attempt.failed", "not-a-failure",
                                         "rule.passed-over", "step.used-up", "step.skipped", "hold", "hold.released", "operator.refused",
-                                        "result.late", "suppressed", "quiet.begun", "quiet.ended", "job.overdue",
+                                        "result.late", "control.none", "control.would", "control.result", "suppressed", "quiet.begun", "quiet.ended", "job.overdue",
                                         "quarantine", "quarantine.refused", "quarantine.ended", "approval", "flapping", "flapping.ended", "numbering", "verdict", "proof", "copies", "hosts.fault", "hosts.well", NULL };
 
     if (output->kind == OUTPUT_COMMAND)

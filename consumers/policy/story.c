@@ -141,18 +141,34 @@ static void put_considered(Teller *t, const json_t *data, int64_t wall_us)
     g_string_free(text, TRUE);
 }
 
+/* A control rule's command has no incident: its numbers are its reason. */
+static void put_control(Teller *t, const json_t *control, int64_t wall_us)
+{
+    g_autofree char *values = values_text(control);
+    g_autofree char *text = g_strdup_printf("%s sets %" JSON_INTEGER_FORMAT ", from %" JSON_INTEGER_FORMAT ": average of %d samples %.17g, wanted %.17g%s%s",
+                                            json_string_or(control, "rule", ""), (json_int_t) json_int_or(control, "value", 0),
+                                            (json_int_t) json_int_or(control, "current", 0), (int) json_int_or(control, "samples", 0),
+                                            json_number_value(json_object_get(control, "average")),
+                                            json_number_value(json_object_get(control, "wanted")), *values == '\0' ? "" : ", ", values);
+
+    put_line(lines_of(t), wall_us, "control", text);
+}
+
 static void put_command(Teller *t, const json_t *said, int64_t wall_us)
 {
+    const json_t *control = json_object_get(json_object_get(said, "data"), "control");
     const json_t *command = json_object_get(said, "command");
     bool again = json_bool_or(said, "again", false);
     g_autofree char *text = g_strdup_printf("%s%s, attempt %d, epoch %d, id %s", again ? "again: " : "", json_string_or(command, "action", ""),
                                             (int) json_int_or(said, "attempt", 0), (int) json_int_or(command, "epoch", 0),
                                             json_string_or(command, "id", ""));
 
-    if (!again)
+    if (control != NULL)
+        put_control(t, control, wall_us);
+    else if (!again)
         put_considered(t, json_object_get(said, "data"), wall_us);
     put_line(lines_of(t), wall_us, "command", text);
-    if (t->open != NULL)
+    if (t->open != NULL && control == NULL)
         json_object_set_new(t->open, "attempts", json_integer(json_int_or(said, "attempt", 0)));
 }
 
@@ -186,6 +202,8 @@ static const struct {
     { "job.begun", "job" },            { "job.ended", "job" },                  { "job.overdue", "job" },   { "quiet.begun", "quiet" },
     { "quiet.ended", "quiet" },        { "quarantine", "quarantine" },          { "quarantine.ended", "quarantine" },
     { "host.trouble", "trouble" },     { "quarantine.refused", "quarantine" },
+    { "rule.fired", "rule" },          { "rule.suppressed", "not done" },       { "rule.not-taken", "not done" },
+    { "control.none", "not done" },    { "control.would", "would" },            { "control.result", "result" },
     { "operator", "operator" },        { "operator.refused", "operator" },      { "limit", "limit" },
 };
 

@@ -57,6 +57,13 @@ static void check_why(const Heard *heard, const json_t *said)
     json_t *incident;
     bool found = false;
 
+    if (json_object_get(json_object_get(said, "data"), "control") != NULL) { /* a control's: its numbers, and no incident */
+        g_autoptr(json_t) lines = json_pack("{s:O}", "lines", json_object_get(story, "events"));
+
+        g_assert_true(has_line(lines, "command", id));
+        g_assert_true(has_line(lines, "control", json_string_or(said, "rule", "?")));
+        return;
+    }
     json_array_foreach(json_object_get(story, "incidents"), i, incident) {
         if (!has_line(incident, "command", id))
             continue;

@@ -34,6 +34,7 @@ typedef struct ControlState {
     double ewma;
     int64_t sampled_us;            /* of the newest; 0: none */
     int64_t set_us, set_to;        /* the last set point that was decided; set_us 0: none */
+    guint told;                    /* ControlOutcome, or a reason of the owner's, that was told last */
 } ControlState;                    /* all zero: new */
 
 /* false: not a finite number, or not newer than the last: left out. */
@@ -68,6 +69,7 @@ void control_book_set(ControlBook *book, const char *target, const char *rule, i
 /* The states of the rules for the entities live here, too: made when there is none, CONTROL_STATES_MAX at most (NULL beyond). */
 #define CONTROL_STATES_MAX 100000
 ControlState *control_book_state(ControlBook *book, const char *rule, const char *entity);
+ControlState *control_book_find(const ControlBook *book, const char *rule, const char *entity); /* NULL: none */
 /* Of rules that are not in @rules (NULL-terminated) any more, and of the entity. */
 void control_book_keep_rules(ControlBook *book, const char *const *rules);
 void control_book_forget(ControlBook *book, const char *entity);

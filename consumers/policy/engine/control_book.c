@@ -99,6 +99,13 @@ ControlState *control_book_state(ControlBook *b, const char *rule, const char *e
     return s;
 }
 
+ControlState *control_book_find(const ControlBook *b, const char *rule, const char *entity)
+{
+    g_autofree char *key = g_strdup_printf("%s\n%s", rule, entity);
+
+    return g_tree_lookup(b->states, key);
+}
+
 typedef struct Sieve {
     const char *const *rules;  /* NULL: by @entity */
     const char *entity;
@@ -149,9 +156,9 @@ static gboolean put_state(gpointer key, gpointer data, gpointer user)
 
     for (guint i = 0; i < s->n; i++)
         json_array_append_new(values, json_real(s->values[(s->head + i) % CONTROL_SAMPLES_MAX]));
-    json_array_append_new(user, json_pack("{s:s%, s:s, s:o, s:f, s:I, s:I, s:I}", "rule", (const char *) key,
+    json_array_append_new(user, json_pack("{s:s%, s:s, s:o, s:f, s:I, s:I, s:I, s:i}", "rule", (const char *) key,
                                           (size_t) (end - (const char *) key), "entity", end + 1, "values", values, "ewma", s->ewma,
-                                          "sampled_us", s->sampled_us, "set_us", s->set_us, "set_to", s->set_to));
+                                          "sampled_us", s->sampled_us, "set_us", s->set_us, "set_to", s->set_to, "told", (int) s->told));
     return FALSE;
 }
 
@@ -193,6 +200,7 @@ static bool state_from_json(ControlBook *b, const json_t *json)
     s->sampled_us = json_int_or(json, "sampled_us", 0);
     s->set_us = json_int_or(json, "set_us", 0);
     s->set_to = json_int_or(json, "set_to", 0);
+    s->told = (guint) json_int_or(json, "told", 0);
     return true;
 }
 

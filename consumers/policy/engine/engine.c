@@ -34,6 +34,9 @@ Engine *engine_new(Policy *policy)
     engine->next_number = 1;
     quiets_of_policy(engine);
     watches_of_policy(engine);
+    engine->controls = control_book_new();
+    engine->control_flights = g_ptr_array_new_with_free_func((GDestroyNotify) control_flight_free);
+    controllers_of_policy(engine);
     return engine;
 }
 
@@ -43,6 +46,9 @@ void engine_free(Engine *engine)
         return;
     g_hash_table_unref(engine->commands);
     g_ptr_array_unref(engine->watches);
+    g_ptr_array_unref(engine->controllers);
+    g_ptr_array_unref(engine->control_flights);
+    control_book_free(engine->controls);
     due_heap_clear(&engine->due);
     g_ptr_array_unref(engine->closed);
     g_ptr_array_unref(engine->quiets);
@@ -305,6 +311,8 @@ static void step_event(Stage *s, const Event *event, bool asked)
         waiting_of_agent(s, strchr(entity->path, '/') + 1);
     if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
+    if (strcmp(kind, "vm.sample") == 0 || strcmp(kind, "host.sample") == 0)
+        controllers_sample(s, entity, event);
     if (entity->host != NULL) /* its state is the verdict, which has been told */
         return;
     flapping_look(s, entity, kind);
@@ -385,6 +393,8 @@ static void step_result(Stage *s, const Result *result)
         action_answered(s, flight == NULL ? NULL : flight->command, result);
     incident = g_hash_table_lookup(s->engine->commands, result->command_id); /* what the answer proves may have closed it */
     flight = incident == NULL ? NULL : incident_flight(incident, result->command_id);
+    if (flight == NULL && controllers_answered(s, result))
+        return;
     if (flight == NULL) {
         put_record(s, "result.late", NULL, NULL, json_pack("{s:s, s:s}", "command", result->command_id, "state",
                                                            result_state_name(result->state)),
@@ -432,6 +442,7 @@ static void step_timer(Stage *s)
         case DUE_BUDGET:     engine->budgets_touched = true;                          break;
         case DUE_PARENT:     parent_speaks(s, DUE_OWNER(due, Incident, speak_due));   break;
         case DUE_WATCH:      watch_due(s, DUE_OWNER(due, Watch, due));                break;
+        case DUE_CONTROL:    controller_due(s, DUE_OWNER(due, Controller, due));      break;
         case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }
     }
@@ -497,6 +508,7 @@ static void step_policy(Stage *s, Policy *policy)
     s->engine->policy = policy_ref(policy);
     quiets_of_policy(s->engine); /* before the old ones are gone */
     watches_of_policy(s->engine);
+    controllers_of_policy(s->engine);
     policy_unref(old);
     put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
                policy->name);

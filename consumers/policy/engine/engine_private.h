@@ -3,6 +3,7 @@
 #define MEND_POLICY_ENGINE_PRIVATE_H
 
 #include "consumers/policy/engine/action.h"
+#include "consumers/policy/engine/controller.h"
 #include "consumers/policy/engine/engine.h"
 #include "consumers/policy/engine/facts.h"
 #include "consumers/policy/engine/flapping.h"
@@ -41,6 +42,8 @@ struct EntityState {
     bool awaited;                  /* an agent that was up before the start, and is not heard yet */
     HostState *host;               /* of a host; else NULL */
     VmState *vm;                   /* of a VM; else NULL */
+    json_t *samples;               /* numbers by name its host agent told last; or NULL */
+    int64_t sampled_us;
 };
 
 struct Engine {
@@ -65,6 +68,9 @@ struct Engine {
     GHashTable *numbers;           /* number -> Incident, borrowed: the open ones */
     GPtrArray *troubles;           /* of Trouble, owned */
     uint64_t next_quiet;
+    GPtrArray *controllers;        /* of Controller, owned, in the order of the rules */
+    GPtrArray *control_flights;    /* of ControlFlight, owned, oldest first */
+    ControlBook *controls;
     GPtrArray *watches;            /* of Watch, owned, in the order of the rules */
     struct {
         int64_t since_us;
@@ -98,6 +104,8 @@ void put_notice_about(Stage *s, const char *kind, const char *to, Incident *inci
 /* The decision is told with the command: hosts looked at (@considered, may be NULL), and every gate. */
 void put_command(Stage *s, const Incident *incident, const Command *command, json_t *considered, json_t *gates, json_t *rungs);
 void put_command_again(Stage *s, const Incident *incident, const Command *command);
+/* A control's: it has no incident. */
+void put_control(Stage *s, const char *control, const Command *command, json_t *data);
 void put_timer(Stage *s);
 
 /* entity.c */

@@ -26,6 +26,7 @@ void entity_free_state(EntityState *entity)
 {
     facts_free(entity);
     flapper_free(entity->flapper);
+    json_decref(entity->samples);
     g_free(entity->path);
     g_free(entity->state);
     g_free(entity->intent);

@@ -116,6 +116,15 @@ void put_command_again(Stage *s, const Incident *incident, const Command *comman
     put_command_record(s, incident, command, "command.again", NULL);
 }
 
+void put_control(Stage *s, const char *control, const Command *command, json_t *data)
+{
+    EngineOutput *output = put(s, OUTPUT_COMMAND, json_pack("{s:s, s:o, s:s, s:s, s:b, s:O}", "record", "command", "command",
+                                                            command_to_json(command), "rule", control, "entity", command->entity, "again", 0,
+                                                            "data", data));
+
+    output->command = command_copy(command);
+}
+
 int64_t engine_due_us(const Engine *engine)
 {
     const DueTime *first = due_first(&engine->due);

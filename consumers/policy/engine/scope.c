@@ -184,7 +184,7 @@ static bool vm_field(const Scope *scope, const CelName *name, CelArena *arena, C
         return text(vm->reason, ret_value);
     if (strcmp(name->field, "storage") == 0)
         return texts(vm->storage, arena, ret_value);
-    return expression_value_from(scope->vm_samples, name, arena, ret_value);
+    return expression_value_from(scope->vm_samples != NULL ? scope->vm_samples : entity->samples, name, arena, ret_value);
 }
 
 static bool host_field(const Scope *scope, const CelName *name, CelArena *arena, CelValue *ret_value)
@@ -206,7 +206,7 @@ static bool host_field(const Scope *scope, const CelName *name, CelArena *arena,
         return texts(host->storage, arena, ret_value);
     if (strcmp(name->field, "labels") == 0)
         return texts(host->labels, arena, ret_value);
-    return expression_value_from(scope->host_samples, name, arena, ret_value);
+    return expression_value_from(scope->host_samples != NULL ? scope->host_samples : entity->samples, name, arena, ret_value);
 }
 
 static bool window_field(const Scope *scope, NameTag tag, CelValue *ret_value)

@@ -11,7 +11,7 @@ typedef struct Scope {          /* all borrowed; { .engine, .entity } is enough 
     EntityState *entity;
     const Event *event;         /* NULL: event.… is as kept in @facts, or absent */
     const json_t *facts;        /* values by label, "event.rc"; may be NULL */
-    const json_t *vm_samples, *host_samples; /* objects of numbers by name; NULL: none are known */
+    const json_t *vm_samples, *host_samples; /* objects of numbers by name; NULL: those told last */
     const struct ScopeWindow {
         int64_t count;
         double average, last;

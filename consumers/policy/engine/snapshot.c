@@ -83,6 +83,7 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "next_quiet", json_integer((json_int_t) engine->next_quiet));
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "watches", watches_to_json(engine));
+    json_object_set_new(json, "controls", controllers_to_json(engine));
     json_object_set_new(json, "quarantine", quarantine_to_json(engine));
     json_object_set_new(json, "budgets", budgets_to_json(engine->budgets));
     json_object_set_new(json, "budget_due_us", json_integer(engine->budget_due.at_us));
@@ -200,6 +201,7 @@ static void gates_from_json(Engine *engine, const json_t *json)
     engine->next_quiet = (uint64_t) json_int_or(json, "next_quiet", (json_int_t) engine->next_quiet);
     jobs_from_json(engine, json_object_get(json, "jobs"));
     watches_from_json(engine, json_object_get(json, "watches"));
+    controllers_from_json(engine, json_object_get(json, "controls"));
     quarantine_from_json(engine, json_object_get(json, "quarantine"));
     Budgets *budgets = json_object_get(json, "budgets") == NULL ? NULL : budgets_from_json(json_object_get(json, "budgets"), NULL);
     if (budgets != NULL) {
