@@ -13,7 +13,7 @@
 
 #define KEY_SEPARATOR "\x1f"
 
-static bool is_lazy(const Rule *rule) /* asked at its place only */
+static bool is_lazy(const Rule *rule) /* asked at its place among the rules */
 {
     return rule->temporal == TEMPORAL_ONCE;
 }
@@ -157,6 +157,10 @@ static void tell_fired(Stage *s, const Rule *rule, const EntityState *entity, co
         put_record(s, "rule.fired", NULL, entity->path, data, "rule %s: no %s within %g s", rule->name,
                    ((const Pattern *) rule->others->pdata[0])->on, within_s);
         break;
+    case TEMPORAL_ONCE:
+        put_record(s, "rule.fired", NULL, entity->path, data, "rule %s: again, %" G_GUINT64_FORMAT " kept back since the last time", rule->name,
+                   answer->suppressed);
+        break;
     default:
         put_record(s, "rule.fired", NULL, entity->path, data, "rule %s: all %u in order within %g s", rule->name, answer->count, within_s);
         break;
@@ -225,8 +229,8 @@ Fired watches_event(Stage *s, EntityState *entity, const Event *event)
         Watch *watch = engine->watches->pdata[i];
         const Rule *rule = engine->policy->rules->pdata[watch->index];
 
-        if (is_lazy(rule))
-            continue;
+        if (is_lazy(rule) && (entity->incident == NULL || strcmp(entity->incident->rule, rule->name) != 0))
+            continue; /* while it is at it, what comes again is counted */
         for (guint p = rule->temporal == TEMPORAL_COUNT ? 0 : rule->others->len; p > 0; p--) {
             const Pattern *other = rule->others->pdata[p - 1];
 
