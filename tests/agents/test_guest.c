@@ -256,10 +256,13 @@ static void test_a_lost_broker_changes_nothing_and_learns_what_happened(void)
     kill(pid, SIGKILL);
     WAIT_FOR(kill(pid, 0) != 0);
     broker_up(bus);
-    WAIT_FOR(last_is(bus, "failed", "none"));
-    g_assert_cmpint(value_get_int(last_event(bus), "sequence", 0), ==, sequence + 1);
     bus->heartbeats = 0;
     WAIT_FOR(bus->heartbeats > 0);
+    /* The agent may be back before our subscription is: then the event went to nobody, and the digest is what tells. */
+    if (last_is(bus, "failed", "none"))
+        g_assert_cmpint(value_get_int(last_event(bus), "sequence", 0), ==, sequence + 1);
+    else
+        g_test_message("the event came before our subscription");
     g_assert_cmpstr(value_get_string(value_get(bus->attributes, "mend.services"), "p"), ==, "failed");
     bus_free(bus);
 }
