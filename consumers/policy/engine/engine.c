@@ -31,6 +31,8 @@ Engine *engine_new(Policy *policy)
     due_init(&engine->budget_due, DUE_BUDGET);
     engine->troubles = g_ptr_array_new_with_free_func((GDestroyNotify) trouble_free);
     engine->timer_us = NEVER_US;
+    engine->waits = UINT32_MAX; /* not known: also after a restore */
+    engine->plans = true;
     engine->next_number = 1;
     quiets_of_policy(engine);
     watches_of_policy(engine);

@@ -76,6 +76,8 @@ struct Engine {
         int64_t since_us;
         unsigned known, seen;      /* agents that were up before, and of those the ones heard again */
     } start;
+    uint32_t waits;                /* WAKES() of what somebody waits for, or waited for when it was last looked: spares walks */
+    bool plans;                    /* some incident has a plan, or had when it was last looked */
     bool hosts_fault;              /* many hosts fell silent at once: evidence.c */
     uint64_t next_number, sequence_high;
     Seen seen[SEEN_N];
@@ -146,6 +148,7 @@ const char *entity_target(const Engine *engine, const EntityState *entity); /* w
 const Step *incident_step(const Engine *engine, const Incident *incident); /* NULL: rule gone or ladder at its end */
 
 /* waiting.c */
+void waiting_note(Engine *engine, const Incident *incident);    /* after what it waits for, or gave up waiting for, was written */
 void waiting_wake(Stage *s);                                /* what s->wake and s->speak say */
 void waiting_of_agent(Stage *s, const char *agent);         /* it came or went */
 /* @host: the one @target is to be on; NULL: none. NULL: nothing is done to it, or to what it is in. */

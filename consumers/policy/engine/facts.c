@@ -419,6 +419,7 @@ static void storage_well(Stage *s, const EntityState *storage)
             incident_move(vm->incident, INCIDENT_OPEN);
             ladder_restart(vm->incident);
             vm->incident->wait = WAIT_STORAGE;
+            waiting_note(s->engine, vm->incident);
         }
     }
 }

@@ -191,6 +191,7 @@ static void wait_for(Stage *s, const GateAsk *ask, const GateAnswer *answer)
     if (same)
         return;
     incident->wait = answer->wait;
+    waiting_note(s->engine, incident);
     if (answer->quiet != NULL)
         quiet_keeps_action(s, answer->quiet, incident, action);
     put_record(s, "incident.waits", incident, NULL,
@@ -300,6 +301,7 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
 
         needs_human(s, incident, last_target(rule), why);
         incident->gave_up = answer.wait;
+        s->engine->waits |= UINT32_C(1) << answer.wait;
     } else {
         wait_for(s, &ask, &answer);
     }
@@ -354,6 +356,7 @@ static bool approval_is_there(Stage *s, Incident *incident, const Rule *rule, co
     if (incident->asked_us == 0) {
         incident->asked_us = s->engine->now_us;
         incident->wait = WAIT_APPROVAL;
+        waiting_note(s->engine, incident);
         put_record(s, "incident.waits", incident, NULL,
                    json_pack("{s:s, s:I}", "would", next == NULL ? "nothing" : next->action, "until_us",
                              (json_int_t) (incident->asked_us + step->timeout_us)),

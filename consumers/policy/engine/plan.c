@@ -157,6 +157,7 @@ void plan_begin(Stage *s, Incident *incident, Deed *deed)
     if (deed->plan == NULL)
         return;
     incident->plan = g_steal_pointer(&deed->plan);
+    s->engine->plans = true;
     incident->plan_since_us = g_array_new(FALSE, TRUE, sizeof(int64_t));
     g_array_set_size(incident->plan_since_us, incident->plan->items->len);
     put_record(s, "plan", incident, NULL, sequence_to_json(incident->plan), "%s: %u items", incident->plan->name, incident->plan->items->len);
@@ -369,13 +370,21 @@ static bool waits_for(const Incident *incident, const EntityState *entity)
 void plan_heard(Stage *s, const EntityState *entity)
 {
     g_autoptr(GPtrArray) all = NULL;
+    bool plans = false;
 
-    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next)
-        if (((const Incident *) l->data)->plan != NULL && waits_for(l->data, entity)) {
-            if (all == NULL)
-                all = g_ptr_array_new();
-            g_ptr_array_add(all, l->data);
-        }
+    if (!s->engine->plans)
+        return;
+    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next) {
+        const Incident *incident = l->data;
+
+        plans = plans || incident->plan != NULL;
+        if (incident->plan == NULL || !waits_for(l->data, entity))
+            continue;
+        if (all == NULL)
+            all = g_ptr_array_new();
+        g_ptr_array_add(all, l->data);
+    }
+    s->engine->plans = plans;
     for (guint i = 0; all != NULL && i < all->len; i++)
         plan_look(s, all->pdata[i]);
 }

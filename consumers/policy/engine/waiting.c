@@ -44,13 +44,32 @@ static gint by_turn(gconstpointer a, gconstpointer b, gpointer engine)
     return left->number < right->number ? -1 : left->number > right->number;
 }
 
+static uint32_t waits_of(const Incident *incident)
+{
+    return incident->state == INCIDENT_OPEN          ? UINT32_C(1) << incident->wait
+           : incident->state == INCIDENT_NEEDS_HUMAN ? UINT32_C(1) << incident->gave_up
+                                                     : 0;
+}
+
+void waiting_note(Engine *engine, const Incident *incident)
+{
+    engine->waits |= waits_of(incident) | UINT32_C(1) << incident->wait;
+}
+
 static void wake_round(Stage *s, uint32_t wake)
 {
-    g_autoptr(GPtrArray) woken = g_ptr_array_new();
+    g_autoptr(GPtrArray) woken = NULL;
+    uint32_t waits = 0;
 
-    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next)
+    if ((wake & s->engine->waits) == 0)
+        return;
+    woken = g_ptr_array_new();
+    for (GList *l = s->engine->incidents.head; l != NULL; l = l->next) {
+        waits |= waits_of(l->data);
         if (is_woken(l->data, wake))
             g_ptr_array_add(woken, l->data);
+    }
+    s->engine->waits = waits;
     g_ptr_array_sort_with_data(woken, by_turn, s->engine);
     for (guint i = 0; i < woken->len; i++) {
         Incident *incident = woken->pdata[i];
