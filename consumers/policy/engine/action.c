@@ -140,6 +140,8 @@ static void resolve_start(Stage *s, const Step *step, const EntityState *not_on,
         deed_wait(deed, WAIT_PROOF, why);
         return;
     }
+    if (host == NULL && vm->vm->was_full && vm->vm->host != NULL && host_is_up(vm->vm->host) && quarantine_until_us(s->engine, vm->vm->host) == 0)
+        host = vm->vm->host;
     if (host == NULL)
         host = place_choose(s->engine, vm, not_on, &deed->considered, &why);
     if (host == NULL)
@@ -386,9 +388,11 @@ void action_sent(Stage *s, const Command *command)
     EntityState *host = entity_find(s->engine, path);
     if (host == NULL)
         return;
+    bool known = proof_copy(vm->vm, host) != NULL;
     Copy *copy = proof_copy_add(vm->vm, host, host->boot_id, s->engine->sequence_high); /* what was said until now says nothing of it */
     g_free(copy->command);
     copy->command = g_strdup(command->id);
+    copy->by_start = !known;
 }
 
 static void start_answered(Stage *s, EntityState *vm, const Result *result)
@@ -399,8 +403,9 @@ static void start_answered(Stage *s, EntityState *vm, const Result *result)
         if (g_strcmp0(copy->command, result->command_id) != 0)
             continue;
         g_clear_pointer(&copy->command, g_free);
-        /* Refused: it did not run. Failed, timed out, interrupted: whether a copy came up is not known. */
-        if (result->state == RESULT_REFUSED)
+        /* Refused: it did not run, so a copy that stood for nothing else is none. One that was there before is not gone for that. Failed, timed
+         * out, interrupted: whether a copy came up is not known. */
+        if (result->state == RESULT_REFUSED && copy->by_start)
             proof_copy_gone(s, vm, copy->host, "the start was refused", NULL);
     }
 }

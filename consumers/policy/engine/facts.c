@@ -314,6 +314,7 @@ static void vm_seen_on(Stage *s, EntityState *entity, EntityState *host, const E
     Copy *copy = proof_copy_add(vm, host, event_fields(event)->boot_id, event_fields(event)->sequence);
 
     g_clear_pointer(&copy->command, g_free);
+    copy->by_start = false;
     g_ptr_array_set_size(vm->proofs, 0);
     if (from != NULL && from != host && g_strcmp0(vm->reason, "migrated") == 0)
         proof_copy_gone(s, entity, from, "it migrated away", event_fields(event)->id);
@@ -338,6 +339,7 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
 
     g_free(vm->reason);
     vm->reason = g_strdup(event_data_string(event, "reason"));
+    vm->was_full = strcmp(entity->state, "running") != 0 && (vm->was_full || g_strcmp0(vm->reason, "enospc") == 0);
     if (event_data_string(event, "address") != NULL && g_strcmp0(vm->address, event_data_string(event, "address")) != 0)
         s->wake |= WAKES(REFERENCE);
     put_text(&vm->address, event_data_string(event, "address"));

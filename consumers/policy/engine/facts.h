@@ -50,6 +50,7 @@ typedef struct Copy {
     EntityState *host;
     char *boot_id;             /* the host's life it belongs to; NULL: not told */
     char *command;             /* the start that was sent and is not answered; NULL: none */
+    bool by_start;             /* it stands here for nothing but that start: refused, it never was */
     uint64_t sequence;         /* of the event that told of it */
 } Copy;
 
@@ -59,6 +60,7 @@ typedef struct VmState {
     GPtrArray *proofs;         /* of char *: how each copy went since the last start, for people and for the next start's proof */
     bool located;              /* some host agent has told where it is */
     bool ha;                   /* its host agent says that it shall come back */
+    bool was_full;             /* full storage paused it, and it has not run since: no reason to leave its host */
     bool lease;                /* it has one on shared storage */
     uint64_t memory_bytes;
     unsigned vcpus;

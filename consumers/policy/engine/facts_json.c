@@ -53,8 +53,8 @@ static json_t *copies_to_json(const GPtrArray *copies)
     for (guint i = 0; i < copies->len; i++) {
         const Copy *copy = copies->pdata[i];
 
-        json_array_append_new(all, json_pack("{s:s, s:s*, s:s*, s:I}", "host", copy->host->path, "boot_id", copy->boot_id, "command",
-                                             copy->command, "sequence", (json_int_t) copy->sequence));
+        json_array_append_new(all, json_pack("{s:s, s:s*, s:s*, s:b, s:I}", "host", copy->host->path, "boot_id", copy->boot_id, "command",
+                                             copy->command, "by_start", copy->by_start, "sequence", (json_int_t) copy->sequence));
     }
     return all;
 }
@@ -85,7 +85,7 @@ static json_t *vm_to_json(const VmState *vm)
 {
     const ChannelState channels[] = { vm->agent, vm->qga, vm->progress };
     json_t *proofs = json_array();
-    json_t *json = json_pack("{s:o, s:b, s:b, s:b, s:I, s:i, s:o}", "copies", copies_to_json(vm->copies), "located", vm->located, "ha",
+    json_t *json = json_pack("{s:o, s:b, s:b, s:b, s:b, s:I, s:i, s:o}", "copies", copies_to_json(vm->copies), "located", vm->located, "was_full", vm->was_full, "ha",
                              vm->ha, "lease", vm->lease, "memory_bytes", (json_int_t) vm->memory_bytes, "vcpus", (int) vm->vcpus, "channels",
                              channels_to_json(channels, G_N_ELEMENTS(channels)));
 
@@ -147,6 +147,7 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
             continue;
         Copy *copy = proof_copy_add(vm, on, json_string_or(item, "boot_id", NULL), (uint64_t) json_int_or(item, "sequence", 0));
         copy->command = g_strdup(json_string_or(item, "command", NULL));
+        copy->by_start = json_bool_or(item, "by_start", false);
     }
     json_array_foreach(json_object_get(json, "proofs"), i, item)
         g_ptr_array_add(vm->proofs, g_strdup(json_string_value(item)));
@@ -157,6 +158,7 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
     vm->qga = channels[1];
     vm->progress = channels[2];
     vm->located = json_bool_or(json, "located", false);
+    vm->was_full = json_bool_or(json, "was_full", false);
     vm->ha = json_bool_or(json, "ha", false);
     vm->lease = json_bool_or(json, "lease", false);
     vm->memory_bytes = (uint64_t) json_int_or(json, "memory_bytes", 0);
