@@ -1,5 +1,6 @@
 #include "agents/guest/guest_settings.h"
 
+#include "agents/common/agent_bus.h"
 #include "lib/base/clock.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@
 const Setting guest_settings[] = {
     {"broker", SETTING_STRING, AT(broker), 0, 0, NULL, "URL of the broker; from the credentials, or amqp://127.0.0.1:5672"},
     {"credentials", SETTING_STRING, AT(credentials), 0, 0, NULL,
-     "FILE with user and password, as 'mend enrol' printed it; " GUEST_CREDENTIALS " when it exists"},
+     "FILE with user and password, as 'mend enrol' printed it; " AGENT_CREDENTIALS " when it exists"},
     {"site", SETTING_STRING, AT(site), 0, 0, NULL, "FOLDER of a broker on this machine, to find its credentials; $MEND_DATA or /var/lib/mend"},
     {"anonymous", SETTING_BOOL, AT(anonymous), 0, 0, NULL, "connect without a name (a broker must allow it)"},
     {"id", SETTING_STRING, AT(id), 0, 0, NULL, "UUID of this machine; its SMBIOS UUID, in a container its machine-id"},

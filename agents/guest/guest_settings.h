@@ -5,8 +5,6 @@
 #include "agents/guest/services/spec.h"
 #include "lib/base/settings.h"
 
-#define GUEST_CREDENTIALS "/etc/mend/credentials"
-
 typedef struct GuestSettings {
     char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log;
     char **services;

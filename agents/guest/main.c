@@ -1,27 +1,21 @@
 /* mend-guest: watches the services of the machine it runs in, tells the bus, and acts on commands. One process, one main loop. It needs
  * the bus only to talk: without it services stay as they are, and what changed meanwhile is told when it is back. */
-#include "agents/common/footprint.h"
+#include "agents/common/agent_bus.h"
 #include "agents/guest/classes.h"
 #include "agents/guest/guest_settings.h"
 #include "agents/guest/services/memory.h"
 #include "agents/guest/services/notify.h"
 #include "agents/guest/services/systemd.h"
 #include "lib/base/clock.h"
-#include "lib/base/credentials.h"
 #include "lib/base/log.h"
-#include "lib/qmf/session.h"
 
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
-#define VENDOR         "matahariproject.org"
-#define PRODUCT        "mend-guest"
-#define DEFAULT_BROKER "amqp://127.0.0.1:5672"
-#define SETTLED_US     (10 * US_PER_S) /* after the start and each connect */
-#define LINGER_US      (500 * US_PER_MS)
-#define STOP_US        (10 * US_PER_S)
+#define PRODUCT "mend-guest"
+#define STOP_US (10 * US_PER_S)
 
 typedef struct Guest {
     GuestSettings settings;
@@ -30,145 +24,59 @@ typedef struct Guest {
     CommandLedger *ledger;
     ServiceHost host;
     Lanes *lanes;
-    AmqpClient *client;
-    QmfSession *session;
-    QmfAgent *agent;
-    CommandGate *gate;
+    AgentBus *bus;
     ClassContext context;
     GuestClass *guest_class;
     HostClass *host_class;
     ServicesClass *services_class;
     ResourcesClass *resources_class;
-    uint64_t heartbeats;
-    bool online, stopping;
-    char *last_problem;
+    bool stopping;
     unsigned stops; /* of processes, still to end */
 } Guest;
 
-/* ---- what every heartbeat says ---- */
-
-static void set_uuids(Guest *guest)
-{
-    const Identity *id = guest->identity;
-    const char *const uuids[][2] = {{"filesystem", id->filesystem}, {"hardware", id->hardware}, {"reboot", id->reboot},
-                                    {"agent", id->agent},           {"custom", id->custom}};
-    Value *map = value_map();
-
-    for (size_t i = 0; i < G_N_ELEMENTS(uuids); i++)
-        if (uuids[i][1] != NULL)
-            value_set(map, uuids[i][0], value_string(uuids[i][1]));
-    qmf_agent_set_attribute(guest->agent, "mend.uuid", map);
-}
-
-static void set_attributes(Guest *guest)
-{
-    static const char *const capabilities[] = {"control-queue", "service-events", "commands", NULL};
-    const Identity *id = guest->identity;
-
-    qmf_agent_set_attribute(guest->agent, "hostname", value_string(id->hostname));
-    qmf_agent_set_attribute(guest->agent, "uuid", value_string(id->machine_id));
-    qmf_agent_set_attribute(guest->agent, "mend.vm", value_string(id->id));
-    qmf_agent_set_attribute(guest->agent, "mend.boot_id", value_string(id->boot_id));
-    qmf_agent_set_attribute(guest->agent, "mend.next_due_ms", value_uint(VALUE_UINT32, (uint64_t) (guest->settings.heartbeat_us / US_PER_MS)));
-    qmf_agent_set_attribute(guest->agent, "mend.capabilities", value_strings((char *const *) capabilities));
-    if (id->genid != NULL)
-        qmf_agent_set_attribute(guest->agent, "mend.genid", value_string(id->genid));
-    set_uuids(guest);
-}
+/* ---- the bus ---- */
 
 static void on_heartbeat(QmfAgent *agent, void *user)
 {
     Guest *guest = user;
 
-    qmf_agent_set_attribute(agent, "mend.sequence", value_uint(VALUE_UINT64, ++guest->heartbeats));
     if (guest->context.watched == NULL)
         return;
     qmf_agent_set_attribute(agent, "mend.services", watch_list_digest(guest->context.watched));
     qmf_agent_set_attribute(agent, "mend.event_sequence", value_uint(VALUE_UINT64, watch_list_event_sequence(guest->context.watched)));
-    set_uuids(guest); /* the custom one may be new */
 }
 
-/* ---- the bus ---- */
-
-static void set_online(Guest *guest, bool online)
+static void on_online(bool online, void *user)
 {
-    if (guest->online == online || guest->context.watched == NULL)
+    Guest *guest = user;
+
+    if (guest->context.watched == NULL)
         return;
-    guest->online = online;
-    if (online)
-        qmf_session_heartbeat(guest->session); /* who we are, before what happened */
     watch_list_set_online(guest->context.watched, online);
     host_class_set_online(guest->host_class, online);
     resources_class_set_online(guest->resources_class, online);
 }
 
-static void on_state(AmqpClient *client, AmqpState state, const GError *why, void *user)
-{
-    Guest *guest = user;
-
-    if (state == AMQP_STATE_OPEN && !guest->online) {
-        log_notice("connected to %s", guest->settings.broker);
-        footprint_trim_later(SETTLED_US);
-    } else if (state == AMQP_STATE_WAITING && why != NULL && g_strcmp0(guest->last_problem, why->message) != 0) {
-        log_warning("no bus: %s; services are watched, the bus is tried again", why->message);
-    }
-    g_free(guest->last_problem);
-    guest->last_problem = state == AMQP_STATE_WAITING && why != NULL ? g_strdup(why->message) : NULL;
-    set_online(guest, state == AMQP_STATE_OPEN);
-}
-
-static void on_problem(const char *what, const GError *error, void *user)
-{
-    Guest *guest = user;
-
-    if (!guest->stopping)
-        log_debug("%s: %s", what, error->message);
-}
-
-static Credentials *find_credentials(const Guest *guest, GError **error)
-{
-    const GuestSettings *s = &guest->settings;
-    g_autofree char *user = g_strconcat("agent-", guest->identity->id, NULL);
-    Credentials *credentials;
-
-    if (s->credentials != NULL)
-        return credentials_read(s->credentials, error);
-    if (s->site == NULL && g_getenv("MEND_DATA") == NULL && g_file_test(GUEST_CREDENTIALS, G_FILE_TEST_EXISTS))
-        return credentials_read(GUEST_CREDENTIALS, error);
-    credentials = credentials_find(user, s->site, error);
-    if (credentials == NULL)
-        g_prefix_error(error, "no way to say who we are: ");
-    return credentials;
-}
-
 static bool connect_bus(Guest *guest, GError **error)
 {
-    GuestSettings *s = &guest->settings;
-    g_autofree char *queue = NULL, *container = g_strdup_printf("mend-guest-%s-%u", guest->identity->id, guest->identity->epoch);
-    g_autoptr(Credentials) credentials = s->anonymous ? NULL : find_credentials(guest, error);
-    AmqpClientOptions options = {.container_id = container, .on_state = on_state, .state_user = guest, .reconnect = true};
-    const QmfAgentOptions agent = {VENDOR, PRODUCT, guest->identity->id, guest->identity->epoch, (uint32_t) (s->heartbeat_us / US_PER_S)};
+    static const char *const capabilities[] = {"control-queue", "service-events", "commands", NULL};
+    const GuestSettings *s = &guest->settings;
+    const AgentBusOptions options = {.product = PRODUCT,
+                                     .broker = s->broker,
+                                     .credentials = s->credentials,
+                                     .site = s->site,
+                                     .user_prefix = "agent-",
+                                     .anonymous = s->anonymous,
+                                     .heartbeat_us = s->heartbeat_us,
+                                     .capabilities = capabilities,
+                                     .identity = guest->identity,
+                                     .ledger = guest->ledger,
+                                     .on_online = on_online,
+                                     .on_heartbeat = on_heartbeat,
+                                     .user = guest};
 
-    if (!s->anonymous && credentials == NULL)
-        return false;
-    if (s->broker == NULL)
-        s->broker = g_strdup(credentials != NULL && credentials->url != NULL ? credentials->url : DEFAULT_BROKER);
-    options.url = s->broker;
-    if (credentials != NULL) {
-        options.user = credentials->user;
-        options.password = credentials->password;
-        options.ca_file = credentials->ca_file;
-    }
-    guest->client = amqp_client_new(&options);
-    guest->session = qmf_session_new(guest->client);
-    qmf_session_on_problem(guest->session, on_problem, guest);
-    qmf_session_on_heartbeat(guest->session, on_heartbeat, guest);
-    guest->agent = qmf_session_agent(guest->session, &agent);
-    guest->gate = command_gate_new(guest->agent, guest->ledger);
-    set_attributes(guest);
-    queue = g_strconcat("mend.control.", qmf_agent_name(guest->agent), NULL);
-    qmf_session_agent_add_queue(guest->session, queue);
-    return true;
+    guest->bus = agent_bus_new(&options, error);
+    return guest->bus != NULL;
 }
 
 /* ---- start ---- */
@@ -191,9 +99,9 @@ static bool open_state(Guest *guest, GError **error)
 static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
 {
     const GuestSettings *s = &guest->settings;
-    const WatchListOptions options = {guest->agent, &guest->host, guest->lanes, s->data, guest->identity->boot_id};
+    const WatchListOptions options = {agent_bus_agent(guest->bus), &guest->host, guest->lanes, s->data, guest->identity->boot_id};
 
-    guest->context = (ClassContext){.agent = guest->agent, .gate = guest->gate, .identity = guest->identity,
+    guest->context = (ClassContext){.agent = agent_bus_agent(guest->bus), .gate = agent_bus_gate(guest->bus), .identity = guest->identity,
                                     .watched = watch_list_new(&options), .host = &guest->host, .lanes = guest->lanes, .data = s->data,
                                     .allow_power = s->allow_power, .allow_remote_commands = s->allow_remote_commands,
                                     .update_interval_s = (uint32_t) (s->update_interval_us / US_PER_S)};
@@ -205,7 +113,7 @@ static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
         if (!watch_list_add(guest->context.watched, g_steal_pointer(&specs->pdata[i]), false, error))
             return false;
     watch_list_load(guest->context.watched);
-    qmf_session_agent_start(guest->session);
+    agent_bus_start(guest->bus);
     return true;
 }
 
@@ -216,16 +124,15 @@ static void on_closed(void *user)
     g_main_loop_quit(((Guest *) user)->loop);
 }
 
-/* Open operations are answered as interrupted and the answers get half a second to leave. */
+/* Open operations are answered as interrupted. */
 static void finish(Guest *guest)
 {
-    guest->online = false;
     g_clear_pointer(&guest->context.watched, watch_list_free);
     g_clear_pointer(&guest->resources_class, resources_class_free);
     g_clear_pointer(&guest->services_class, services_class_free);
     g_clear_pointer(&guest->host_class, host_class_free);
     g_clear_pointer(&guest->guest_class, guest_class_free);
-    amqp_client_close(guest->client, LINGER_US, on_closed, guest);
+    agent_bus_close(guest->bus, on_closed, guest);
 }
 
 static void on_stopped(Service *service, int rc, const char *text, void *user)
@@ -275,16 +182,13 @@ static void guest_done(Guest *guest)
     services_class_free(guest->services_class);
     host_class_free(guest->host_class);
     guest_class_free(guest->guest_class);
-    qmf_session_free(guest->session);
-    command_gate_free(guest->gate);
-    amqp_client_free(guest->client);
+    agent_bus_free(guest->bus);
     lanes_free(guest->lanes);
     systemd_free(guest->host.systemd);
     notify_socket_free(guest->host.notify);
     memory_free(guest->host.memory);
     command_ledger_close(guest->ledger);
     identity_free(guest->identity);
-    g_free(guest->last_problem);
     g_clear_pointer(&guest->loop, g_main_loop_unref);
     settings_done(guest_settings, n_guest_settings, &guest->settings);
 }
@@ -356,7 +260,7 @@ int main(int argc, char **argv)
         guest_done(&guest);
         return 1;
     }
-    log_notice("%s, start %u, watches %u services", qmf_agent_name(guest.agent), guest.identity->epoch, specs->len);
+    log_notice("%s, start %u, watches %u services", qmf_agent_name(agent_bus_agent(guest.bus)), guest.identity->epoch, specs->len);
     g_unix_signal_add(SIGTERM, on_signal, &guest);
     g_unix_signal_add(SIGINT, on_signal, &guest);
     g_main_loop_run(guest.loop);
