@@ -1,0 +1,23 @@
+#include "agents/host/host_settings.h"
+
+#include "agents/common/agent_bus.h"
+
+#define AT(field) offsetof(HostSettings, field)
+const Setting host_settings[] = {
+    { "broker", SETTING_STRING, AT(broker), 0, 0, NULL, "URL of the broker; from the credentials, or amqp://127.0.0.1:5672" },
+    { "credentials", SETTING_STRING, AT(credentials), 0, 0, NULL,
+      "FILE with user and password, as 'mend enrol --host' printed it; " AGENT_CREDENTIALS " when it exists" },
+    { "site", SETTING_STRING, AT(site), 0, 0, NULL, "FOLDER of a broker on this machine, to find its credentials; $MEND_DATA or /var/lib/mend" },
+    { "anonymous", SETTING_BOOL, AT(anonymous), 0, 0, NULL, "connect without a name (a broker must allow it)" },
+    { "id", SETTING_STRING, AT(id), 0, 0, NULL, "UUID of this host; its SMBIOS UUID" },
+    { "print-id", SETTING_BOOL, AT(print_id), 0, 0, NULL, "print the UUID this host is known by, and end" },
+    { "data", SETTING_STRING, AT(data), 0, 0, "/var/lib/mend-host", "FOLDER for what must survive a restart" },
+    { "heartbeat", SETTING_DURATION, AT(heartbeat_us), US_PER_S, US_PER_HOUR, "5s", "time between two heartbeats" },
+    { "rack", SETTING_STRING, AT(rack), 0, 0, NULL, "NAME of the rack it stands in: hosts of one rack fail together" },
+    { "power", SETTING_STRING, AT(power), 0, 0, NULL, "NAME of its power supply" },
+    { "switch", SETTING_STRING, AT(switch_name), 0, 0, NULL, "NAME of the network switch it hangs on" },
+    { "label", SETTING_LIST, AT(labels), 0, 0, NULL, "WORD by which policies choose hosts" },
+    { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
+};
+#undef AT
+const size_t n_host_settings = G_N_ELEMENTS(host_settings);
