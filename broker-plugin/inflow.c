@@ -3,8 +3,10 @@
 #include "broker-plugin/mend_plugin.h"
 
 #include "broker-plugin/events/normalise.h"
+#include "broker-plugin/ingress/authority.h"
 #include "broker-plugin/ingress/indication.h"
 #include "broker-plugin/post.h"
+#include "lib/base/json.h"
 #include "lib/model/entity.h"
 
 #include <string.h>
@@ -180,6 +182,16 @@ static void take_pulse(Plugin *p, const AgentRecord *r, const Value *event)
         count(p, METRIC_STALE, 1);
 }
 
+static bool may_tell(Plugin *p, const AgentRecord *r, const Fact *fact)
+{
+    const Claim claim = { r->name, r->vm, fact->entity, fact->kind, json_string_or(fact->data, "host", NULL) };
+    g_autofree char *refusal = p->settings.check_identity ? authority_refusal(&claim) : NULL;
+
+    if (refusal != NULL)
+        quarantine(p, r->name, refusal);
+    return refusal == NULL;
+}
+
 static void take_event(Plugin *p, const AgentRecord *r, const Value *event)
 {
     const Origin origin = origin_of(p, r);
@@ -197,6 +209,10 @@ static void take_event(Plugin *p, const AgentRecord *r, const Value *event)
     }
     if (fact == NULL)
         return;
+    if (!may_tell(p, r, fact)) {
+        fact_free(fact);
+        return;
+    }
     if (fact->source_sequence != 0)
         digest_event(p->digest, r->name, fact->source_sequence);
     else

@@ -57,6 +57,19 @@ static void end_texts(json_t *json)
         end_texts(item);
 }
 
+/* A sample's numbers stand beside the rest: rules read event.balloon_bytes. */
+static void spread_sample(json_t *data)
+{
+    g_autoptr(json_t) sample = json_incref(json_object_get(data, "sample"));
+    const char *key;
+    json_t *number;
+
+    json_object_del(data, "sample");
+    json_object_foreach(sample, key, number)
+        if (json_is_number(number) && json_object_get(data, key) == NULL)
+            json_object_set(data, key, number);
+}
+
 static Fact *fact_from(const Origin *o, const char *kind, const char *state, const char *entity, const Value *event, int64_t occurred_us)
 {
     const Value *values = value_get(event, "_values");
@@ -65,6 +78,7 @@ static Fact *fact_from(const Origin *o, const char *kind, const char *state, con
     int64_t severity = value_get_int(event, "_severity", -1);
 
     end_texts(fact->data);
+    spread_sample(fact->data);
     fact->occurred_us = occurred_us;
     fact->source_sequence = (uint64_t) MAX(0, value_get_int(values, "sequence", 0));
     fact->boot_id = g_strdup(value_get_string(values, "boot_id") != NULL ? value_get_string(values, "boot_id") : o->boot_id);

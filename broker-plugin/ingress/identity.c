@@ -2,7 +2,9 @@
 
 #include <string.h>
 
-#define USER_PREFIX "agent-"
+#define USER_PREFIX  "agent-"
+#define HOST_PREFIX  "host-" /* of host agents, whose word decides where a VM may start */
+#define HOST_PRODUCT "mend-host"
 
 struct Identity {
     GHashTable *holders; /* agent name (owned by the peer's list) -> peer id */
@@ -84,9 +86,12 @@ static bool product_is(const char *agent, const char *product)
 
 static char *refuse_agent(const char *agent, const char *user)
 {
-    const char *id = g_str_has_prefix(user, USER_PREFIX) ? user + strlen(USER_PREFIX) : "";
+    bool of_host = g_str_has_prefix(user, HOST_PREFIX);
+    const char *id = g_str_has_prefix(user, USER_PREFIX) ? user + strlen(USER_PREFIX) : of_host ? user + strlen(HOST_PREFIX) : "";
     size_t n = strlen(agent), m = strlen(id);
 
+    if (of_host != product_is(agent, HOST_PRODUCT))
+        return g_strdup_printf("user %s does not own this name: users host-ID speak as " HOST_PRODUCT ", and only they", user);
     if (m > 0 && n > m && agent[n - m - 1] == ':' && strcmp(agent + n - m, id) == 0)
         return NULL;
     return g_strdup_printf("user %s does not own this name", user);
@@ -97,6 +102,8 @@ static char *refuse_nameless(const Identity *i, const char *agent, mend_id peer,
     const GPtrArray *names = g_hash_table_lookup(i->names, &peer);
     mend_id holder = identity_holder(i, agent);
 
+    if (product_is(agent, HOST_PRODUCT))
+        return g_strdup("only a user host-ID speaks as " HOST_PRODUCT " (mend enrol --host ID)");
     if (owner != NULL && owner[0] != '\0')
         return g_strdup_printf("the name belongs to user %s, and this peer has not shown that it is that", owner);
     if (holder != 0 && holder != peer)
@@ -112,7 +119,7 @@ static bool refuse_by_role(const char *agent, const IdentityPeer *peer, char **r
     const char *user = peer->user != NULL ? peer->user : "", *role = peer->role != NULL ? peer->role : "";
 
     *ret = NULL;
-    if (strcmp(role, "agent") == 0 || g_str_has_prefix(user, USER_PREFIX))
+    if (strcmp(role, "agent") == 0 || g_str_has_prefix(user, USER_PREFIX) || g_str_has_prefix(user, HOST_PREFIX))
         *ret = refuse_agent(agent, user);
     else if (strcmp(role, "engine") == 0)
         *ret = product_is(agent, "mend-policy") ? NULL : g_strdup_printf("user %s is an engine, which speaks as mend-policy only", user);

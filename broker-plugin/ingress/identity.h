@@ -1,6 +1,6 @@
 /* Which peer may speak as which agent.
  *
- * An authenticated agent's user owns the names that end in its ID. The engine owns names of the product mend-policy. A peer without a
+ * An authenticated agent's user (agent-ID) owns the names that end in its ID, but those of the product mend-host, which belong to host-ID. The engine owns names of the product mend-policy. A peer without a
  * user owns the first name it uses, for as long as it is connected, unless somebody else is known to own it. What the host cannot
  * say (no peer) is not held against anyone. */
 #ifndef MEND_INGRESS_IDENTITY_H

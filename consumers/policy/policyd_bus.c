@@ -21,6 +21,7 @@
 #define RETRY_MS 1000
 #define ACTING(bus) (engine_epoch(machine_engine((bus)->p->machine)) != 0)
 #define GUEST_OBJECT "Guest"
+#define HOST_OBJECT  "Hypervisor"
 #define MEND_PACKAGE "org.matahariproject.mend"
 
 struct Bus {
@@ -331,26 +332,44 @@ static AmqpSender *sender_to(Bus *bus, const char *agent)
     return sender;
 }
 
-/* "service.restart" is the method "restart" of the guest; its arguments in the widths the schema declares. */
+/* "service.restart" is the method "restart" of a guest agent, "vm.set-memory" is "vm_set_memory" of a host agent. Caller frees. */
+static char *method_of(const Command *command, const char **ret_object)
+{
+    bool of_guest = g_str_has_prefix(command->action, "service.");
+
+    *ret_object = of_guest ? GUEST_OBJECT : HOST_OBJECT;
+    return g_strdelimit(g_strdup(command->action + (of_guest ? strlen("service.") : 0)), ".-", '_');
+}
+
+static bool has_argument(const QmfMethod *method, const char *name)
+{
+    for (size_t i = 0; i < method->n_arguments; i++)
+        if (strcmp(method->arguments[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* Its arguments in the widths the schema declares. */
 static Value *request_body(const Command *command, GError **error)
 {
-    const char *method_name = strchr(command->action, '.') == NULL ? command->action : strchr(command->action, '.') + 1;
-    const QmfClass *class = qmf_schema_find(qmf_schema_builtin(), MEND_PACKAGE, GUEST_OBJECT);
-    const QmfMethod *method = class == NULL ? NULL : qmf_class_method(class, method_name);
+    const char *object;
+    g_autofree char *name = method_of(command, &object);
+    const QmfClass *class = qmf_schema_find(qmf_schema_builtin(), MEND_PACKAGE, object);
+    const QmfMethod *method = class == NULL ? NULL : qmf_class_method(class, name);
     g_autoptr(Value) arguments = value_from_json(command->arguments);
 
     if (method == NULL) {
         g_set_error(error, QMF_ERROR, QMF_ERROR_UNKNOWN, "no method does %s", command->action);
         return NULL;
     }
-    if (strcmp(method_name, "stop") == 0)
+    if (has_argument(method, "intent") && value_get(arguments, "intent") == NULL)
         value_set(arguments, "intent", value_string("command"));
     Value *conformed = qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, arguments, error);
     if (conformed == NULL)
         return NULL;
     Value *body = value_map();
-    value_set(body, "_object_id", qmf_object_id(command->agent, GUEST_OBJECT, 0));
-    value_set(body, "_method_name", value_string(method_name));
+    value_set(body, "_object_id", qmf_object_id(command->agent, object, 0));
+    value_set(body, "_method_name", value_string(name));
     value_set(body, "_arguments", conformed);
     return body;
 }

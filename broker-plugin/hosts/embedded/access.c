@@ -121,6 +121,7 @@ static const char *const asking[] = { "_query_request", "_agent_locate_request",
                                       "_subscribe_refresh_indication", NULL };
 
 #define AUDIT_AT_ONCE 5.0
+#define HOST_USER     "host-"
 
 struct Access {
     bool lab;
@@ -135,7 +136,7 @@ struct AccessPeer {
     Access *access;
     Role role;
     char *user, *owner, *where;
-    char *id;           /* of agent-ID */
+    char *id;           /* of agent-ID or host-ID */
     char *name;         /* anonymous: the agent name it has taken; under the access' lock */
     double audits;      /* lines it may still cause; own thread */
     int64_t audited_us;
@@ -153,11 +154,17 @@ const char *role_name(Role role)
     return role < ROLE_N ? role_names[role] : "";
 }
 
+/* The ID in agent-ID or host-ID; "" in others. */
+static const char *agent_id(const char *user)
+{
+    return g_str_has_prefix(user, "agent-") ? user + strlen("agent-") : g_str_has_prefix(user, HOST_USER) ? user + strlen(HOST_USER) : "";
+}
+
 Role access_role(const char *user)
 {
     if (user == NULL || *user == '\0')
         return ROLE_ANONYMOUS;
-    if (g_str_has_prefix(user, "agent-") && user[6] != '\0' && strchr(user, ':') == NULL)
+    if (*agent_id(user) != '\0' && strchr(user, ':') == NULL)
         return ROLE_AGENT;
     for (Role role = ROLE_OBSERVER; role <= ROLE_ENGINE; role++)
         if (strcmp(user, role_names[role]) == 0)
@@ -200,7 +207,7 @@ AccessPeer *access_peer_new(Access *access, const char *user, uint64_t id, const
     peer->where = g_strdup(where != NULL ? where : "?");
     peer->owner = *peer->user != '\0' ? g_strdup(user) : g_strdup_printf("peer:%" G_GUINT64_FORMAT, id);
     if (peer->role == ROLE_AGENT)
-        peer->id = g_strdup(user + strlen("agent-"));
+        peer->id = g_strdup(agent_id(user));
     peer->audits = AUDIT_AT_ONCE;
     peer->audited_us = clock_now_us();
     return peer;
@@ -285,14 +292,15 @@ static bool name_is_owned(AccessPeer *peer, const char *name)
     if (!name_split(name, &product, &instance))
         return false;
     bool engines = g_str_has_prefix(product, "mend-policy:"), ours = engines || g_str_has_prefix(product, "mend-broker:");
+    bool hosts = g_str_has_prefix(product, "mend-host:");
     switch (peer->role) {
     case ROLE_ENGINE:
         return engines;
-    case ROLE_AGENT: /* ends in :ID */
-        return !ours && g_str_has_suffix(instance, peer->id)
+    case ROLE_AGENT: /* ends in :ID; a host agent's word moves VMs, so its names are for its own users */
+        return !ours && hosts == g_str_has_prefix(peer->user, HOST_USER) && g_str_has_suffix(instance, peer->id)
                && (strlen(instance) == strlen(peer->id) || instance[strlen(instance) - strlen(peer->id) - 1] == ':');
     case ROLE_ANONYMOUS:
-        return !ours && name_claim(peer, name, instance);
+        return !ours && !hosts && name_claim(peer, name, instance);
     default:
         return false;
     }

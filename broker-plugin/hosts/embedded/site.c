@@ -302,13 +302,19 @@ static char *own_machine(const Site *site, GError **error)
 
 static bool users_ready(const Site *site, GError **error)
 {
-    static const char *const users[] = { "engine", "operator", "observer" };
-    g_autofree char *machine = own_machine(site, error), *agent = machine != NULL ? g_strconcat("agent-", machine, NULL) : NULL;
+    static const char *const users[] = { "engine", "operator", "observer" }, *const agents[] = { "agent-", "host-" };
+    g_autofree char *machine = own_machine(site, error);
 
-    for (size_t i = 0; agent != NULL && i < G_N_ELEMENTS(users); i++)
+    for (size_t i = 0; machine != NULL && i < G_N_ELEMENTS(users); i++)
         if (!local_user_ready(site, users[i], error))
             return false;
-    return agent != NULL && local_user_ready(site, agent, error);
+    for (size_t i = 0; machine != NULL && i < G_N_ELEMENTS(agents); i++) {
+        g_autofree char *user = g_strconcat(agents[i], machine, NULL);
+
+        if (!local_user_ready(site, user, error))
+            return false;
+    }
+    return machine != NULL;
 }
 
 static bool folders_ready(const Site *site, GError **error)
@@ -360,7 +366,7 @@ char *site_user_new(Site *site, const char *user, GError **error)
     g_autofree char *password = NULL, *ca = NULL, *url = url_of(site), *path = password_file(site, user);
 
     if (access_role(user) < ROLE_AGENT || strpbrk(user, ":/\n\r ") != NULL) {
-        g_set_error(error, SITE_ERROR, SITE_ERROR_NAME, "\"%s\": users are agent-ID, observer, operator and engine", user);
+        g_set_error(error, SITE_ERROR, SITE_ERROR_NAME, "\"%s\": users are agent-ID, host-ID, observer, operator and engine", user);
         return NULL;
     }
     if (!g_file_get_contents(site->ca, &ca, NULL, error) || (password = random_hex(PASSWORD_BYTES, error)) == NULL
@@ -377,12 +383,13 @@ char *site_user_new(Site *site, const char *user, GError **error)
     return g_string_free(text, FALSE);
 }
 
-char *site_enrol(Site *site, const char *id, GError **error)
+char *site_enrol(Site *site, const char *id, bool host, GError **error)
 {
-    g_autofree char *canonical = uuid_canonical(id), *user = canonical != NULL ? g_strconcat("agent-", canonical, NULL) : NULL;
+    g_autofree char *canonical = uuid_canonical(id), *user = canonical != NULL ? g_strconcat(host ? "host-" : "agent-", canonical, NULL) : NULL;
 
     if (user == NULL) {
-        g_set_error(error, SITE_ERROR, SITE_ERROR_NAME, "\"%s\" is no UUID; on the machine itself `mend-guest --print-id` says it", id);
+        g_set_error(error, SITE_ERROR, SITE_ERROR_NAME, "\"%s\" is no UUID; on the machine itself `mend-%s --print-id` says it", id,
+                    host ? "host" : "guest");
         return NULL;
     }
     return site_user_new(site, user, error);

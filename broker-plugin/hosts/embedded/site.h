@@ -41,7 +41,7 @@ const char *site_key_file(const Site *site);
 /* New password for agent-@id (an old one ends), @id in the form a UUID has. Returns the credentials file for that machine, YAML with
  * `user`, `password`, `url` (of this broker as far as known) and `ca` (PEM): what `mend enrol ID` prints. A running broker takes it in
  * at once (sasl.h reads the file when it changed). (transfer full) NULL: error. */
-char *site_enrol(Site *site, const char *id, GError **error);
+char *site_enrol(Site *site, const char *id, bool host /* its host agent, not its guest agent */, GError **error);
 /* As site_enrol() for any user of docs/wire.md ("operator" …). */
 char *site_user_new(Site *site, const char *user, GError **error);
 /* A certificate for @user signed by the site CA (CN = user), for EXTERNAL: both PEM, (transfer full). */

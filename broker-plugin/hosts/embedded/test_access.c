@@ -72,12 +72,20 @@ static const AttachCase attach_cases[] = {
     { "agent-" ID, ACCESS_SEND, "mend.temporary.1", NULL, NULL, 0, 1, "drop" },
     { "agent-" ID, ACCESS_RECEIVE, "mend.temporary.1", NULL, "operator", 0, 0, "no" },
     { "agent-" ID, ACCESS_RECEIVE, "amq.direct", "x", NULL, 0, 0, "no" },
+    /* a host agent is one of its own kind */
+    { "agent-" ID, ACCESS_RECEIVE, DIRECT, "matahariproject.org:mend-host:" ID, NULL, 0, 0, "no" },
+    { "host-" ID, ACCESS_RECEIVE, DIRECT, "matahariproject.org:mend-host:" ID, NULL, 0, 0, "yes" },
+    { "host-" ID, ACCESS_RECEIVE, CONTROL "matahariproject.org:mend-host:" ID, NULL, "host-" ID, 0, 0, "yes" },
+    { "host-" ID, ACCESS_RECEIVE, DIRECT, GUEST ID, NULL, 0, 0, "no" },
+    { "host-" ID, ACCESS_SEND, "mend.events", NULL, NULL, 0, 0, "no" },
+    { "host-" ID, ACCESS_RECEIVE, DIRECT, "matahariproject.org:mend-host:" OTHER, NULL, 0, 0, "no" },
     /* an anonymous peer can be one agent, and nothing else */
     { NULL, ACCESS_RECEIVE, TOPIC, "console.#", NULL, 0, 0, "yes" },
     { NULL, ACCESS_RECEIVE, TOPIC, "direct-agent.route.1", NULL, 0, 0, "yes" },
     { NULL, ACCESS_RECEIVE, DIRECT, GUEST_7, NULL, 0, 0, "yes" },
     { NULL, ACCESS_RECEIVE, DIRECT, GUEST ID, NULL, 0, 0, "no" }, /* enrolled */
     { NULL, ACCESS_RECEIVE, DIRECT, "matahariproject.org:mend-broker:1", NULL, 0, 0, "no" },
+    { NULL, ACCESS_RECEIVE, DIRECT, "matahariproject.org:mend-host:7", NULL, 0, 0, "no" },
     { NULL, ACCESS_RECEIVE, CONTROL GUEST_7, NULL, "peer:3", 0, 0, "yes" },
     { NULL, ACCESS_RECEIVE, CONTROL GUEST_7, NULL, "peer:4", 0, 0, "no" },
     { NULL, ACCESS_SEND, CONTROL GUEST_7, NULL, NULL, 0, 0, "no" },

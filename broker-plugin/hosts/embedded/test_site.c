@@ -144,7 +144,7 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_autoptr(Site) site = must_open(folder);
 
     g_assert_true(site_announce(site, "amqp://192.0.2.7:5672", &error));
-    g_autofree char *text = site_enrol(site, "11111111222233334444555555555555", &error);
+    g_autofree char *text = site_enrol(site, "11111111222233334444555555555555", false, &error);
     g_assert_no_error(error);
     g_assert_true(g_file_set_contents(file, text, -1, NULL));
     g_autoptr(Credentials) read = credentials_read(file, &error);
@@ -156,14 +156,14 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_assert_true(g_file_get_contents(read->ca_file, &ca_read, NULL, NULL));
     g_assert_cmpstr(ca, ==, ca_read);
 
-    g_autofree char *again = site_enrol(site, ID, &error); /* the old password ends */
+    g_autofree char *again = site_enrol(site, ID, false, &error); /* the old password ends */
     g_assert_nonnull(again);
     g_assert_false(fits(site, read->user, read->password));
     g_assert_true(site_revoke(site, "agent-" ID, &error));
     g_assert_false(site_revoke(site, "agent-" ID, &error));
     g_assert_error(error, SITE_ERROR, SITE_ERROR_NAME);
     g_clear_error(&error);
-    g_assert_null(site_enrol(site, "no uuid", &error));
+    g_assert_null(site_enrol(site, "no uuid", false, &error));
     g_assert_error(error, SITE_ERROR, SITE_ERROR_NAME);
     g_assert_true(site_announce(site, NULL, NULL));
     g_assert_true(site_announce(site, NULL, NULL));
