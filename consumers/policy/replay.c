@@ -10,6 +10,7 @@ struct Replay {
     EngineOutputs *outputs;
     guint next;                /* output to compare */
     int64_t input, now_us;     /* of the last input: its number, its time */
+    GString *text;             /* of the output that is compared */
     bool differs;
     ReplayReport report;
 };
@@ -26,6 +27,7 @@ Replay *replay_new(Engine *engine)
 
     replay->engine = engine;
     replay->outputs = engine_outputs_new();
+    replay->text = g_string_sized_new(4096);
     return replay;
 }
 
@@ -35,6 +37,7 @@ void replay_free(Replay *replay)
         return;
     engine_free(replay->engine);
     g_ptr_array_unref(replay->outputs);
+    g_string_free(replay->text, TRUE);
     replay_report_clear(&replay->report);
     g_free(replay);
 }
@@ -73,11 +76,13 @@ static void finish_input(Replay *r)
 static void compare(Replay *r, const JournalRecord *record)
 {
     const EngineOutput *output = next_said(r);
-    g_autofree char *now = output == NULL ? NULL : json_text(output->json);
 
+    g_string_truncate(r->text, 0);
+    if (output != NULL)
+        json_write(r->text, output->json);
     r->report.said++;
-    if (now == NULL || strlen(now) != record->body_bytes || memcmp(now, record->body, record->body_bytes) != 0)
-        difference(r, record->body, now);
+    if (output == NULL || r->text->len != record->body_bytes || memcmp(r->text->str, record->body, record->body_bytes) != 0)
+        difference(r, record->body, output == NULL ? NULL : r->text->str);
 }
 
 bool replay_take(Replay *r, const JournalRecord *record, GError **error)

@@ -14,23 +14,13 @@ json_t *json_parse(const char *text, size_t length, const char *where, GError **
     return value;
 }
 
-static char *dump(const json_t *value, size_t flags)
+char *json_pretty(const json_t *value)
 {
-    char *text = json_dumps(value, flags | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+    char *text = json_dumps(value, JSON_INDENT(2) | JSON_SORT_KEYS | JSON_ENCODE_ANY);
     char *copy = g_strdup(text); /* jansson's memory is malloc's, callers free GLib's */
 
     free(text);
     return copy;
-}
-
-char *json_text(const json_t *value)
-{
-    return dump(value, JSON_COMPACT);
-}
-
-char *json_pretty(const json_t *value)
-{
-    return dump(value, JSON_INDENT(2));
 }
 
 static const json_t *get(const json_t *object, const char *key, GError **error)

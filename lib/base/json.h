@@ -10,8 +10,9 @@ typedef enum { JSON_ERROR_SYNTAX, JSON_ERROR_MISSING, JSON_ERROR_TYPE } JsonErro
 
 /* "where:line:column: what" on failure. (transfer full) */
 json_t *json_parse(const char *text, size_t length, const char *where, GError **error);
-/* Compact, keys sorted: the canonical form, also what the journal hashes. Caller frees. */
+/* Compact, keys sorted: the canonical form, also what the journal hashes. @value holds only UTF-8 and not itself. Caller frees. NULL: NULL. */
 char *json_text(const json_t *value);
+void json_write(GString *to, const json_t *value); /* the same, appended */
 char *json_pretty(const json_t *value);
 
 /* Missing key or wrong type: error, @ret_* untouched. Strings are borrowed from @object. */

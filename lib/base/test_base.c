@@ -94,6 +94,50 @@ static void test_a_file_is_whole_or_not_there(void)
     g_rmdir(folder);
 }
 
+static json_t *some_json(GRand *dice, int depth)
+{
+    static const char *const texts[] = { "", "plain", "a \"quoted\" \\ word / slash", "\b\f\n\r\t", "\x01\x1f\x7f", "\xc3\xa9 \xe2\x82\xac \xf0\x9f\x98\x80" };
+    static const json_int_t integers[] = { 0, -1, 10, 4096, INT64_MAX, INT64_MIN };
+    static const double reals[] = { 0, -0.0, 1, 0.1, -1.5e-9, 1e22, 1.7976931348623157e308, 5e-324, 123456789.125 };
+    json_t *all;
+
+    switch (g_rand_int_range(dice, 0, depth > 5 ? 4 : 6)) {
+    case 0:  return json_string(texts[g_rand_int_range(dice, 0, G_N_ELEMENTS(texts))]);
+    case 1:  return json_integer(integers[g_rand_int_range(dice, 0, G_N_ELEMENTS(integers))]);
+    case 2:  return json_real(reals[g_rand_int_range(dice, 0, G_N_ELEMENTS(reals))]);
+    case 3:  return g_rand_boolean(dice) ? json_null() : json_boolean(g_rand_boolean(dice));
+    case 4:
+        all = json_array();
+        for (int n = g_rand_int_range(dice, 0, 6); n > 0; n--)
+            json_array_append_new(all, some_json(dice, depth + 1));
+        return all;
+    default:
+        all = json_object();
+        for (int n = g_rand_int_range(dice, 0, 40); n > 0; n -= depth + 2) {
+            g_autofree char *key = g_strdup_printf("%s%d", texts[g_rand_int_range(dice, 0, G_N_ELEMENTS(texts))], g_rand_int_range(dice, 0, 30));
+
+            json_object_set_new(all, key, some_json(dice, depth + 1));
+        }
+        return all;
+    }
+}
+
+static void test_canonical_json_is_jansson_s(void)
+{
+    g_autoptr(GRand) dice = g_rand_new_with_seed(11);
+
+    for (int i = 0; i < 2000; i++) {
+        g_autoptr(json_t) value = some_json(dice, 0);
+        g_autofree char *ours = json_text(value), *theirs = json_dumps(value, JSON_COMPACT | JSON_SORT_KEYS | JSON_ENCODE_ANY);
+
+        g_assert_cmpstr(ours, ==, theirs);
+    }
+    g_autoptr(json_t) nul = json_stringn("a\0b", 3);
+    g_autofree char *text = json_text(nul);
+    g_assert_cmpstr(text, ==, "\"a\\u0000b\"");
+    g_assert_null(json_text(NULL));
+}
+
 static void test_json_errors_say_where(void)
 {
     g_autoptr(GError) error = NULL;
@@ -121,6 +165,7 @@ int main(int argc, char **argv)
     g_test_add_func("/base/charge/a charge over the limit takes nothing", test_a_charge_over_the_limit_takes_nothing);
     g_test_add_func("/base/uuid/one form", test_uuids_have_one_form);
     g_test_add_func("/base/file/whole or not there", test_a_file_is_whole_or_not_there);
+    g_test_add_func("/base/json/the canonical form is jansson's", test_canonical_json_is_jansson_s);
     g_test_add_func("/base/json/errors say where", test_json_errors_say_where);
     g_test_add_func("/base/word/the nearest is offered", test_the_nearest_word_is_offered);
     return g_test_run();
