@@ -80,3 +80,9 @@ bool json_bool_or(const json_t *object, const char *key, bool fallback)
 
     return json_is_boolean(value) ? json_is_true(value) : fallback;
 }
+
+void json_set_string(json_t *object, const char *key, const char *text)
+{
+    if (text != NULL)
+        json_object_set_new(object, key, json_string(text));
+}

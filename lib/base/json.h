@@ -22,5 +22,6 @@ bool json_get_int(const json_t *object, const char *key, int64_t *ret_value, GEr
 const char *json_string_or(const json_t *object, const char *key, const char *fallback);
 int64_t json_int_or(const json_t *object, const char *key, int64_t fallback);
 bool json_bool_or(const json_t *object, const char *key, bool fallback);
+void json_set_string(json_t *object, const char *key, const char *text); /* NULL: @object stays as it is */
 
 #endif

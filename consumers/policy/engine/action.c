@@ -81,19 +81,14 @@ void deed_take(Deed *deed, Deed *one, guint item)
         deed->considered = g_steal_pointer(&one->considered);
 }
 
-static const char *path_id(const EntityState *entity)
-{
-    return strchr(entity->path, '/') + 1;
-}
-
 json_t *deed_arguments(const EntityState *target, const Step *step)
 {
-    return json_pack("{s:s, s:I}", "name", path_id(target), "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
+    return json_pack("{s:s, s:I}", "name", entity_id(target), "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
 }
 
 static void resolve_service(Engine *engine, const Step *step, Deed *deed)
 {
-    const char *slash = strchr(path_id(deed->target), '/');
+    const char *slash = strchr(entity_id(deed->target), '/');
     json_t *arguments = json_pack("{s:s, s:I}", "name", slash == NULL ? "" : slash + 1, "timeout_ms", (json_int_t) (step->timeout_us / US_PER_MS));
     json_t *parameters;
     g_autofree char *missing = NULL;
@@ -121,7 +116,7 @@ static void start_on(Deed *deed, EntityState *vm, const EntityState *host, const
 
     for (guint i = 0; i < vm->vm->proofs->len; i++)
         json_array_append_new(proofs, json_string(vm->vm->proofs->pdata[i]));
-    json_object_set_new(arguments, "host", json_string(path_id(host)));
+    json_object_set_new(arguments, "host", json_string(entity_id(host)));
     if (host->boot_id != NULL)
         json_object_set_new(arguments, "boot_id", json_string(host->boot_id));
     json_object_set_new(arguments, "proof", proofs);
@@ -190,7 +185,7 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
         return;
     }
     json_t *arguments = deed_arguments(vm, step);
-    json_object_set_new(arguments, "to", json_string(path_id(to)));
+    json_object_set_new(arguments, "to", json_string(entity_id(to)));
     deed_command(deed, "vm.migrate", vm, from->host->agent, arguments);
 }
 

@@ -218,7 +218,7 @@ static void issue(Stage *s, const ControlRule *rule, const EntityState *entity, 
     char id[UUID_TEXT_SIZE];
     Command command = { .id = id, .entity = entity->path, .action = rule->action, .agent = (char *) agent_of(engine, entity), .epoch = engine->epoch,
                         .deadline_ms = (engine->now_us + CONTROL_TIMEOUT_US) / US_PER_MS };
-    g_autoptr(json_t) arguments = json_pack("{s:s, s:I, s:I}", "name", strchr(entity->path, '/') + 1, rule->argument, (json_int_t) value,
+    g_autoptr(json_t) arguments = json_pack("{s:s, s:I, s:I}", "name", entity_id(entity), rule->argument, (json_int_t) value,
                                             "timeout_ms", (json_int_t) (CONTROL_TIMEOUT_US / US_PER_MS));
 
     id_derive(id, "control", rule->name, entity->path, now, epoch, NULL);

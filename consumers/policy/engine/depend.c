@@ -10,7 +10,7 @@ EntityState *entity_of_app_vm(Engine *engine, const AppVm *app_vm)
     for (guint i = 0; i < engine->vms->len; i++) {
         EntityState *vm = engine->vms->pdata[i];
 
-        if (policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL) == app_vm)
+        if (app_vm_of(engine, vm, NULL) == app_vm)
             return vm;
     }
     return NULL;
@@ -29,7 +29,7 @@ EntityState *entity_of_node(Engine *engine, const Application *app, const char *
         EntityState *vm = entity_of_app_vm(engine, app_vm);
         if (vm == NULL || slash == NULL)
             return vm;
-        g_autofree char *path = g_strdup_printf("service/%s%s", strchr(vm->path, '/') + 1, slash);
+        g_autofree char *path = g_strdup_printf("service/%s%s", entity_id(vm), slash);
         return entity_find(engine, path);
     }
     return NULL;
@@ -76,7 +76,7 @@ static char *first_unready(Engine *engine, const Application *app, const GPtrArr
 char *vm_comes_after(Engine *engine, const EntityState *vm)
 {
     const Application *app = NULL;
-    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, &app);
+    const AppVm *app_vm = app_vm_of(engine, vm, &app);
     char *text = app_vm == NULL ? NULL : first_unready(engine, app, app_vm->needs, true);
 
     return text != NULL || app_vm == NULL ? text : first_unready(engine, app, app_vm->after, false);

@@ -69,14 +69,6 @@ void engine_free(Engine *engine)
     g_free(engine);
 }
 
-static void put_text(char **slot, const char *text)
-{
-    if (g_strcmp0(*slot, text) == 0)
-        return;
-    g_free(*slot);
-    *slot = g_strdup(text);
-}
-
 static uint64_t text_hash(const char *text)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
@@ -138,12 +130,12 @@ static EntityState *entity_update(Stage *s, const Event *event)
     entity->sequence = f->sequence;
     entity->since_us = s->engine->now_us;
     if (entity->host == NULL) /* a host's state is its verdict */
-        put_text(&entity->state, state == NULL ? f->kind : state + 1);
-    put_text(&entity->intent, event_data_string(event, "intent"));
-    put_text(&entity->agent, agent == NULL ? f->source : agent);
-    put_text(&entity->boot_id, f->boot_id);
+        text_set(&entity->state, state == NULL ? f->kind : state + 1);
+    text_set(&entity->intent, event_data_string(event, "intent"));
+    text_set(&entity->agent, agent == NULL ? f->source : agent);
+    text_set(&entity->boot_id, f->boot_id);
     if (event_data_string(event, "hostname") != NULL)
-        put_text(&entity->hostname, event_data_string(event, "hostname"));
+        text_set(&entity->hostname, event_data_string(event, "hostname"));
     return entity;
 }
 
@@ -310,7 +302,7 @@ static void step_event(Stage *s, const Event *event, bool asked)
     if (g_str_has_prefix(kind, "observer."))
         observer_event(s, event);
     if (g_str_has_prefix(kind, "agent.") && s->engine->incidents.length > 0)
-        waiting_of_agent(s, strchr(entity->path, '/') + 1);
+        waiting_of_agent(s, entity_id(entity));
     if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
     if (strcmp(kind, "vm.sample") == 0 || strcmp(kind, "host.sample") == 0)
@@ -334,8 +326,8 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
     id_derive(id, "derived", kind, entity->path, cause == NULL ? "" : event_fields(cause)->id, now, NULL);
     g_autoptr(Event) event = event_new(&fields);
     json_decref(data);
-    put_text(&entity->state, strchr(kind, '.') + 1);
-    put_text(&entity->intent, event_data_string(event, "intent"));
+    text_set(&entity->state, strchr(kind, '.') + 1);
+    text_set(&entity->intent, event_data_string(event, "intent"));
     entity->since_us = s->engine->now_us;
     put_record(s, "derived", entity->incident, entity->path, json_pack("{s:s, s:s, s:s*}", "event", id, "kind", kind, "cause",
                                                                        cause == NULL ? NULL : event_fields(cause)->id),

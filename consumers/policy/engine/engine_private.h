@@ -112,10 +112,12 @@ void put_timer(Stage *s);
 
 /* entity.c */
 EntityState *entity_find(Engine *engine, const char *path);
+const char *entity_id(const EntityState *entity); /* what follows the kind: "web/nginx" of service/web/nginx */
 EntityState *entity_ensure(Engine *engine, const char *path); /* NULL: ENTITIES_MAX */
 void entity_free_state(EntityState *entity);
 Window *entity_window(EntityState *entity, const char *rule, unsigned step);
 void window_free(Window *window);
+bool text_set(char **slot, const char *text); /* either may be NULL; false: it was that already */
 bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
 
 /* engine.c */

@@ -8,6 +8,20 @@ EntityState *entity_find(Engine *engine, const char *path)
     return g_hash_table_lookup(engine->entities, path);
 }
 
+const char *entity_id(const EntityState *entity)
+{
+    return strchr(entity->path, '/') + 1;
+}
+
+bool text_set(char **slot, const char *text)
+{
+    if (g_strcmp0(*slot, text) == 0)
+        return false;
+    g_free(*slot);
+    *slot = g_strdup(text);
+    return true;
+}
+
 EntityState *entity_ensure(Engine *engine, const char *path)
 {
     EntityState *entity = entity_find(engine, path);

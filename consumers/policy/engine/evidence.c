@@ -197,7 +197,7 @@ static void vms_lost(Stage *s, EntityState *host, const Event *event)
         EntityState *vm = vms->pdata[i];
 
         if (vm->vm->host == host && g_strcmp0(vm->state, "stopped") != 0 && g_strcmp0(vm->state, "lost") != 0) {
-            json_t *data = json_pack("{s:s, s:s, s:s}", "host", host->path + strlen("host/"), "verdict", verdict_name(host->host->verdict),
+            json_t *data = json_pack("{s:s, s:s, s:s}", "host", entity_id(host), "verdict", verdict_name(host->host->verdict),
                                      "intent", intent_is_wanted(vm->intent) && strcmp(vm->state, "stopping") == 0 ? vm->intent : "none");
 
             g_free(vm->vm->before_lost);

@@ -84,9 +84,14 @@ EntityState *host_of(Engine *engine, const EntityState *entity)
     return entity->host != NULL ? (EntityState *) entity : vm == NULL ? NULL : vm->vm->host;
 }
 
+const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Application **ret_app)
+{
+    return policy_vm(engine->policy, entity_id(vm), vm->hostname, ret_app);
+}
+
 bool vm_is_ha(const Engine *engine, const EntityState *vm)
 {
-    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL);
+    const AppVm *app_vm = app_vm_of(engine, vm, NULL);
 
     return vm->vm->ha || (app_vm != NULL && app_vm->ha);
 }
@@ -94,14 +99,14 @@ bool vm_is_ha(const Engine *engine, const EntityState *vm)
 int vm_priority(const Engine *engine, const EntityState *vm)
 {
     const Application *app = NULL;
-    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, &app);
+    const AppVm *app_vm = app_vm_of(engine, vm, &app);
 
     return app_vm == NULL ? 50 : app_vm->priority >= 0 ? app_vm->priority : app->priority;
 }
 
 const char *vm_on_io_error(const Engine *engine, const EntityState *vm)
 {
-    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL);
+    const AppVm *app_vm = app_vm_of(engine, vm, NULL);
 
     return app_vm == NULL ? "auto_resume" : app_vm->on_io_error;
 }
@@ -119,7 +124,7 @@ bool host_is_up(const EntityState *host)
 const char *host_domain(const Engine *engine, const EntityState *host, const char *domain)
 {
     const HostState *h = host->host;
-    const HostInfo *info = policy_host(engine->policy, host->path + strlen("host/"), host->hostname);
+    const HostInfo *info = policy_host(engine->policy, entity_id(host), host->hostname);
     const char *own = strcmp(domain, "rack") == 0 ? h->rack : strcmp(domain, "power") == 0 ? h->power : h->switch_name;
 
     if (own != NULL || info == NULL)
@@ -145,10 +150,8 @@ static bool list_has(const json_t *list, const char *text)
 
 static void put_text(char **slot, const char *text)
 {
-    if (text == NULL || g_strcmp0(*slot, text) == 0)
-        return;
-    g_free(*slot);
-    *slot = g_strdup(text);
+    if (text != NULL)
+        text_set(slot, text);
 }
 
 static void put_list(json_t **slot, const json_t *list)
@@ -205,7 +208,7 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
     for (guint i = 0; json_is_array(vms) && i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
         const Copy *copy = proof_copy(vm->vm, host);
-        bool listed = list_has(vms, vm->path + strlen("vm/"));
+        bool listed = list_has(vms, entity_id(vm));
 
         if (listed && copy == NULL)
             proof_copy_add(vm->vm, host, event_fields(event)->boot_id, event_fields(event)->sequence);
@@ -383,7 +386,7 @@ static Says session_says(const char *kind)
 static void agent_event(Stage *s, EntityState *agent, const Event *event)
 {
     const char *vm_id = event_data_string(event, "vm");
-    EntityState *host = host_by_agent(s->engine, agent->path + strlen("agent/"));
+    EntityState *host = host_by_agent(s->engine, entity_id(agent));
     Says says = session_says(event_fields(event)->kind);
 
     if (says == SAYS_NOTHING)
@@ -417,7 +420,7 @@ static void storage_well(Stage *s, const EntityState *storage)
         EntityState *vm = s->engine->vms->pdata[i];
 
         if (vm->incident != NULL && vm->incident->state == INCIDENT_NEEDS_HUMAN && strcmp(vm->state, "paused") == 0 &&
-            needs_storage(vm, strchr(storage->path, '/') + 1)) {
+            needs_storage(vm, entity_id(storage))) {
             incident_move(vm->incident, INCIDENT_OPEN);
             ladder_restart(vm->incident);
             vm->incident->wait = WAIT_STORAGE;

@@ -5,6 +5,7 @@
 #define MEND_POLICY_FACTS_H
 
 #include "consumers/policy/engine/due.h"
+#include "consumers/policy/engine/policy.h"
 #include "lib/base/base.h"
 #include "lib/model/event.h"
 
@@ -88,6 +89,8 @@ void facts_event(Stage *s, EntityState *entity, const Event *event);
 EntityState *vm_of(Engine *engine, const EntityState *entity);   /* a service's VM; a VM itself */
 EntityState *host_of(Engine *engine, const EntityState *entity); /* a service's or VM's host; a host itself */
 const char *host_domain(const Engine *engine, const EntityState *host, const char *domain); /* "rack" "power" "switch" */
+/* What the policy says of @vm; *ret_app (may be NULL) its application. NULL: nothing. */
+const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Application **ret_app);
 bool vm_is_ha(const Engine *engine, const EntityState *vm);      /* the policy or its host agent says so */
 int vm_priority(const Engine *engine, const EntityState *vm);    /* 0 to 100; 50 when nobody says */
 const char *vm_on_io_error(const Engine *engine, const EntityState *vm); /* "auto_resume" when nobody says */

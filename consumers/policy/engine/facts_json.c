@@ -23,22 +23,16 @@ static void channels_from_json(ChannelState *channels, size_t n, const json_t *a
     }
 }
 
-static void set_text(json_t *json, const char *key, const char *text)
-{
-    if (text != NULL)
-        json_object_set_new(json, key, json_string(text));
-}
-
 static json_t *host_to_json(const HostState *host)
 {
     json_t *json = json_pack("{s:i, s:b, s:I, s:I, s:i, s:o}", "verdict", (int) host->verdict, "independent", host->independent, "due_us",
                              (json_int_t) host->due.at_us, "memory_bytes", (json_int_t) host->memory_bytes, "vcpus", (int) host->vcpus,
                              "channels", channels_to_json(host->channel, CHANNEL_N));
 
-    set_text(json, "agent", host->agent);
-    set_text(json, "rack", host->rack);
-    set_text(json, "power", host->power);
-    set_text(json, "switch", host->switch_name);
+    json_set_string(json, "agent", host->agent);
+    json_set_string(json, "rack", host->rack);
+    json_set_string(json, "power", host->power);
+    json_set_string(json, "switch", host->switch_name);
     if (host->storage != NULL)
         json_object_set(json, "storage", host->storage);
     if (host->labels != NULL)
@@ -94,10 +88,10 @@ static json_t *vm_to_json(const VmState *vm)
     json_object_set_new(json, "proofs", proofs);
     if (vm->boots_us->len > 0 || vm->booting_since_us != 0)
         json_object_set_new(json, "boots", boots_to_json(vm));
-    set_text(json, "host", vm->host == NULL ? NULL : vm->host->path);
-    set_text(json, "address", vm->address);
-    set_text(json, "reason", vm->reason);
-    set_text(json, "before_lost", vm->before_lost);
+    json_set_string(json, "host", vm->host == NULL ? NULL : vm->host->path);
+    json_set_string(json, "address", vm->address);
+    json_set_string(json, "reason", vm->reason);
+    json_set_string(json, "before_lost", vm->before_lost);
     if (vm->down_us != 0)
         json_object_set_new(json, "down_us", json_integer(vm->down_us));
     if (vm->storage != NULL)

@@ -79,7 +79,7 @@ static gint by_length(gconstpointer a, gconstpointer b)
 
 int64_t boot_grace_us(const Engine *engine, const EntityState *vm)
 {
-    const AppVm *app_vm = policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL);
+    const AppVm *app_vm = app_vm_of(engine, vm, NULL);
     int64_t grace_us = app_vm == NULL ? BOOT_GRACE_US : app_vm->boot_grace_us;
     const GArray *boots = vm->vm->boots_us;
 

@@ -15,23 +15,12 @@ static const AppVm *vm_named(const Application *app, const char *name, size_t le
     return NULL;
 }
 
-static const EntityState *entity_of(const Engine *engine, const AppVm *wanted)
-{
-    for (guint i = 0; i < engine->vms->len; i++) {
-        const EntityState *vm = engine->vms->pdata[i];
-
-        if (policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, NULL) == wanted)
-            return vm;
-    }
-    return NULL;
-}
-
 /* @reference: "vm.db.address". NULL: not known now. */
-static const char *reference_value(const Engine *engine, const Application *app, const char *reference, size_t length)
+static const char *reference_value(Engine *engine, const Application *app, const char *reference, size_t length)
 {
     const char *dot = length > 3 && memcmp(reference, "vm.", 3) == 0 ? g_strrstr_len(reference, (gssize) length, ".") : NULL;
     const AppVm *vm = dot == NULL || dot <= reference + 2 ? NULL : vm_named(app, reference + 3, (size_t) (dot - reference - 3));
-    const EntityState *entity = vm == NULL ? NULL : entity_of(engine, vm);
+    const EntityState *entity = vm == NULL ? NULL : entity_of_app_vm(engine, vm);
     size_t field = dot == NULL ? 0 : length - (size_t) (dot + 1 - reference);
 
     if (vm == NULL)
@@ -44,7 +33,7 @@ static const char *reference_value(const Engine *engine, const Application *app,
 }
 
 /* NULL: *ret_missing (transfer full) is not known. */
-static char *fill_in(const Engine *engine, const Application *app, const char *text, char **ret_missing)
+static char *fill_in(Engine *engine, const Application *app, const char *text, char **ret_missing)
 {
     g_autoptr(GString) filled = g_string_new(NULL);
 
@@ -64,7 +53,7 @@ static char *fill_in(const Engine *engine, const Application *app, const char *t
 
 bool service_parameters(Engine *engine, const EntityState *service, json_t **ret_parameters, char **ret_missing)
 {
-    const char *vm_id = strchr(service->path, '/') + 1, *slash = strchr(vm_id, '/');
+    const char *vm_id = entity_id(service), *slash = strchr(vm_id, '/');
     g_autofree char *id = g_strndup(vm_id, slash == NULL ? 0 : (gsize) (slash - vm_id));
     const Application *app = NULL;
     const AppVm *vm = policy_vm(engine->policy, id, service->hostname, &app);

@@ -11,11 +11,6 @@
 #define PENALTY_DEGRADED 30
 #define SEARCH_MAX 20000 /* a decision is to be made within a few milliseconds */
 
-static const char *id_of(const EntityState *entity)
-{
-    return strchr(entity->path, '/') + 1;
-}
-
 static gpointer own(PlaceSite *site, gpointer memory)
 {
     g_ptr_array_add(site->owned, memory);
@@ -54,10 +49,10 @@ static void host_put(PlaceSite *site, guint number, ClusterNames all_storage)
     Engine *engine = site->engine;
     const EntityState *host = engine->hosts->pdata[number];
     const HostState *h = host->host;
-    const HostInfo *info = policy_host(engine->policy, id_of(host), host->hostname);
+    const HostInfo *info = policy_host(engine->policy, entity_id(host), host->hostname);
     ClusterHost *c = &site->hosts[number];
 
-    c->id = id_of(host);
+    c->id = entity_id(host);
     c->name = host->hostname != NULL ? host->hostname : info == NULL ? NULL : info->name;
     c->memory_bytes = h->memory_bytes != 0 ? h->memory_bytes : info == NULL ? 0 : info->memory_bytes;
     c->vcpus = h->vcpus != 0 ? h->vcpus : info == NULL ? 0 : info->vcpus;
@@ -84,10 +79,10 @@ static void vm_put(PlaceSite *site, guint number)
 {
     Engine *engine = site->engine;
     const EntityState *vm = engine->vms->pdata[number];
-    const AppVm *app_vm = policy_vm(engine->policy, id_of(vm), vm->hostname, NULL);
+    const AppVm *app_vm = app_vm_of(engine, vm, NULL);
     const Incident *incident = vm->incident;
     bool waits = incident != NULL && incident->state != INCIDENT_NEEDS_HUMAN && vm->vm->copies->len == 0;
-    ClusterVm c = { .id = id_of(vm), .name = vm->hostname, .host = CLUSTER_NONE, .prefers = CLUSTER_NONE, .movable = true };
+    ClusterVm c = { .id = entity_id(vm), .name = vm->hostname, .host = CLUSTER_NONE, .prefers = CLUSTER_NONE, .movable = true };
 
     if (vm->vm->copies->len > 0)
         c.host = place_site_host(site, vm->vm->host != NULL && proof_copy(vm->vm, vm->vm->host) != NULL ? vm->vm->host : copy_host(vm, 0));
@@ -160,7 +155,7 @@ static void rule_put(PlaceSite *site, const PlaceRule *rule)
     for (guint i = 0; i < engine->vms->len; i++) {
         const EntityState *vm = engine->vms->pdata[i];
         const Application *app = NULL;
-        const AppVm *app_vm = policy_vm(engine->policy, id_of(vm), vm->hostname, &app);
+        const AppVm *app_vm = app_vm_of(engine, vm, &app);
 
         if (app_vm != NULL && is_named(rule->vms, app, app_vm))
             g_array_append_val(vms, i);

@@ -19,7 +19,7 @@ EntityState *app_of(Engine *engine, const EntityState *entity)
 
     if (g_str_has_prefix(entity->path, "app/"))
         return (EntityState *) entity;
-    if (vm == NULL || policy_vm(engine->policy, strchr(vm->path, '/') + 1, vm->hostname, &app) == NULL)
+    if (vm == NULL || app_vm_of(engine, vm, &app) == NULL)
         return NULL;
     g_autofree char *path = g_strdup_printf("app/%s", app->name);
     return entity_ensure(engine, path);
@@ -219,7 +219,7 @@ static bool is_there(Stage *s, const SequenceItem *item, const Flight *flight, i
     if (target == NULL || strcmp(target->state, item->ready) != 0 || target->since_us < begun_us)
         return false;
     if (strcmp(item->action, "vm.migrate") == 0 && item->host != NULL)
-        return target->vm->host != NULL && strcmp(strchr(target->vm->host->path, '/') + 1, item->host) == 0;
+        return target->vm->host != NULL && strcmp(entity_id(target->vm->host), item->host) == 0;
     return true;
 }
 
@@ -354,7 +354,7 @@ void plan_cannot(Stage *s, Incident *incident, guint item, const char *why)
 /* Also for what is in it. */
 static bool waits_for(const Incident *incident, const EntityState *entity)
 {
-    g_autofree char *within = entity->vm == NULL ? NULL : g_strdup_printf("service/%s/", strchr(entity->path, '/') + 1);
+    g_autofree char *within = entity->vm == NULL ? NULL : g_strdup_printf("service/%s/", entity_id(entity));
 
     for (guint i = 0; i < incident->plan->items->len; i++) {
         const SequenceItem *item = sequence_item(incident->plan, i);

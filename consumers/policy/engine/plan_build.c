@@ -60,7 +60,7 @@ static int by_text(gconstpointer a, gconstpointer b)
 static GPtrArray *service_names(const Build *b, const AppVm *app_vm, const EntityState *vm)
 {
     GPtrArray *names = g_ptr_array_new();
-    g_autofree char *prefix = vm == NULL ? NULL : g_strdup_printf("service/%s/", strchr(vm->path, '/') + 1);
+    g_autofree char *prefix = vm == NULL ? NULL : g_strdup_printf("service/%s/", entity_id(vm));
     GHashTableIter iter;
     gpointer path;
 
@@ -95,7 +95,7 @@ static bool service_put(Build *b, const AppVm *app_vm, const EntityState *vm, co
 {
     const AppService *info = app_vm_service(app_vm, service);
     const char *name = text_put(b, g_strdup_printf("%s/%s", app_vm->name, service));
-    g_autofree char *path = vm == NULL ? NULL : g_strdup_printf("service/%s/%s", strchr(vm->path, '/') + 1, service);
+    g_autofree char *path = vm == NULL ? NULL : g_strdup_printf("service/%s/%s", entity_id(vm), service);
     const EntityState *entity = path == NULL ? NULL : entity_find(b->engine, path);
     bool up = vm != NULL && !vm_is_down(vm);
 
@@ -132,7 +132,7 @@ static void vm_put(Build *b, const AppVm *app_vm)
 
 static Sequence *build_app(Engine *engine, const Step *step, Deed *deed)
 {
-    Build b = { .engine = engine, .app = application_of(engine, strchr(deed->target->path, '/') + 1), .step = step,
+    Build b = { .engine = engine, .app = application_of(engine, entity_id(deed->target)), .step = step,
                 .stops = strcmp(step->action, "app.start") != 0, .starts = strcmp(step->action, "app.stop") != 0 };
     g_autofree char *name = g_strdup_printf("%s %s", step->action, deed->target->path);
     g_autoptr(GError) error = NULL;

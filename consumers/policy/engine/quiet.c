@@ -33,7 +33,7 @@ typedef struct Where {
 
 static void where_find(Engine *engine, const EntityState *entity, Where *where)
 {
-    const char *id = strchr(entity->path, '/') == NULL ? entity->path : strchr(entity->path, '/') + 1;
+    const char *id = entity_id(entity);
 
     *where = (Where){ .vm = vm_of(engine, entity), .host = host_of(engine, entity), .hostname = entity->hostname };
     if (g_str_has_prefix(entity->path, "service/") || entity->vm != NULL) {
@@ -51,7 +51,7 @@ static void where_find(Engine *engine, const EntityState *entity, Where *where)
                 where->app = engine->policy->applications->pdata[i];
     }
     if (where->host != NULL)
-        where->info = policy_host(engine->policy, where->host->path + strlen("host/"), where->host->hostname);
+        where->info = policy_host(engine->policy, entity_id(where->host), where->host->hostname);
 }
 
 static bool is_like(const char *pattern, const char *text)
@@ -89,7 +89,7 @@ static bool vm_is_like(const char *pattern, const Where *w)
 
 static bool host_is_like(const char *pattern, const Where *w)
 {
-    return w->host != NULL && (is_like(pattern, w->host->path + strlen("host/")) || is_like(pattern, w->host->hostname) ||
+    return w->host != NULL && (is_like(pattern, entity_id(w->host)) || is_like(pattern, w->host->hostname) ||
                                (w->info != NULL && is_like(pattern, w->info->name)));
 }
 

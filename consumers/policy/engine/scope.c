@@ -65,7 +65,7 @@ static bool groups(const Scope *scope, CelArena *arena, CelValue *ret_value)
     size_t n = 0;
 
     if (vm != NULL)
-        policy_vm(scope->engine->policy, strchr(vm->path, '/') + 1, vm->hostname, &app);
+        app_vm_of(scope->engine, vm, &app);
     n = app == NULL || app->groups == NULL ? 0 : app->groups->len;
     CelValue *items = cel_alloc(arena, n * sizeof *items);
     for (size_t i = 0; items != NULL && i < n; i++)
@@ -80,7 +80,7 @@ static bool place(const Scope *scope, NameTag tag, CelValue *ret_value)
 
     if (host == NULL)
         return text("", ret_value);
-    return text_or_empty(tag == NAME_ENTITY_HOST ? strchr(host->path, '/') + 1 : host_domain(scope->engine, host, "rack"), ret_value);
+    return text_or_empty(tag == NAME_ENTITY_HOST ? entity_id(host) : host_domain(scope->engine, host, "rack"), ret_value);
 }
 
 static bool vm_setting(const Scope *scope, NameTag tag, CelValue *ret_value)

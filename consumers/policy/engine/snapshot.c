@@ -8,12 +8,6 @@
 
 #define SNAPSHOT_FORM 1
 
-static void set_text(json_t *json, const char *key, const char *text)
-{
-    if (text != NULL)
-        json_object_set_new(json, key, json_string(text));
-}
-
 static json_t *windows_to_json(const GPtrArray *windows)
 {
     json_t *all = json_array();
@@ -35,10 +29,10 @@ static json_t *entity_to_json(const EntityState *entity)
     json_t *json = json_pack("{s:s, s:I, s:I}", "state", entity->state, "sequence", (json_int_t) entity->sequence, "since_us",
                              (json_int_t) entity->since_us);
 
-    set_text(json, "intent", entity->intent);
-    set_text(json, "agent", entity->agent);
-    set_text(json, "hostname", entity->hostname);
-    set_text(json, "boot_id", entity->boot_id);
+    json_set_string(json, "intent", entity->intent);
+    json_set_string(json, "agent", entity->agent);
+    json_set_string(json, "hostname", entity->hostname);
+    json_set_string(json, "boot_id", entity->boot_id);
     if (entity->flapper != NULL)
         json_object_set_new(json, "flap", flapper_to_json(entity->flapper));
     if (entity->awaited)
@@ -76,8 +70,8 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "timer_us", json_integer(engine->timer_us));
     json_object_set_new(json, "observer_fault", json_boolean(engine->observer_fault));
     json_object_set_new(json, "paused", json_boolean(engine->paused));
-    set_text(json, "paused_by", engine->paused_by);
-    set_text(json, "paused_why", engine->paused_why);
+    json_set_string(json, "paused_by", engine->paused_by);
+    json_set_string(json, "paused_why", engine->paused_why);
     json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
     json_object_set_new(json, "quiets", quiets_to_json(engine));
     json_object_set_new(json, "next_quiet", json_integer((json_int_t) engine->next_quiet));
@@ -299,8 +293,8 @@ json_t *engine_status(const Engine *engine)
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
     if (engine->paused) {
-        set_text(json, "paused_by", engine->paused_by);
-        set_text(json, "paused_why", engine->paused_why);
+        json_set_string(json, "paused_by", engine->paused_by);
+        json_set_string(json, "paused_why", engine->paused_why);
         json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
     }
     json_object_set_new(json, "quiets", quiets_to_json(engine));

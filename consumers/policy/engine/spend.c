@@ -45,12 +45,12 @@ static const char *scope_value(Engine *engine, BudgetScope scope, const EntitySt
     case SCOPE_SITE: return "";
     case SCOPE_APP:
         if (g_str_has_prefix(entity->path, "app/"))
-            return entity->path + strlen("app/");
+            return entity_id(entity);
         if (vm != NULL)
-            policy_vm(engine->policy, vm->path + strlen("vm/"), vm->hostname, &app);
+            app_vm_of(engine, vm, &app);
         return app == NULL ? NULL : app->name;
-    case SCOPE_VM:   return vm == NULL ? NULL : vm->path + strlen("vm/");
-    case SCOPE_HOST: return host == NULL ? NULL : host->path + strlen("host/");
+    case SCOPE_VM:   return vm == NULL ? NULL : entity_id(vm);
+    case SCOPE_HOST: return host == NULL ? NULL : entity_id(host);
     default:         return scope >= SCOPE_STORAGE || host == NULL ? NULL : host_domain(engine, host, domains[scope]);
     }
 }
