@@ -16,6 +16,7 @@ Engine *engine_new(Policy *policy)
     Engine *engine = g_new0(Engine, 1);
 
     engine->policy = policy_ref(policy);
+    engine->policy_round = 1;
     engine->entities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) entity_free_state);
     engine->hosts = g_ptr_array_new();
     engine->vms = g_ptr_array_new();
@@ -115,6 +116,7 @@ static EntityState *entity_update(Stage *s, const Event *event)
 {
     const EventFields *f = event_fields(event);
     const char *state = strchr(f->kind, '.'), *agent = event_data_string(event, "agent");
+    const char *hostname = event_data_string(event, "hostname");
     EntityState *entity = entity_ensure(s->engine, f->entity);
 
     if (entity == NULL) {
@@ -134,8 +136,8 @@ static EntityState *entity_update(Stage *s, const Event *event)
     text_set(&entity->intent, event_data_string(event, "intent"));
     text_set(&entity->agent, agent == NULL ? f->source : agent);
     text_set(&entity->boot_id, f->boot_id);
-    if (event_data_string(event, "hostname") != NULL)
-        text_set(&entity->hostname, event_data_string(event, "hostname"));
+    if (hostname != NULL && text_set(&entity->hostname, hostname) && entity->vm != NULL)
+        entity->vm->app.round = 0; /* it may be another one of the policy's */
     return entity;
 }
 
@@ -500,6 +502,7 @@ static void step_policy(Stage *s, Policy *policy)
     Policy *old = s->engine->policy;
 
     s->engine->policy = policy_ref(policy);
+    s->engine->policy_round++;
     quiets_of_policy(s->engine); /* before the old ones are gone */
     watches_of_policy(s->engine);
     controllers_of_policy(s->engine);

@@ -48,6 +48,7 @@ struct EntityState {
 
 struct Engine {
     Policy *policy;
+    uint64_t policy_round;         /* grows with every change of the policy; 1 at first */
     GHashTable *entities;          /* path -> EntityState, owned */
     GPtrArray *hosts, *vms;        /* of EntityState, borrowed, in the order of their paths */
     GHashTable *host_agents;       /* agent name -> EntityState of its host, borrowed */

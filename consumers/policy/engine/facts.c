@@ -86,7 +86,15 @@ EntityState *host_of(Engine *engine, const EntityState *entity)
 
 const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Application **ret_app)
 {
-    return policy_vm(engine->policy, entity_id(vm), vm->hostname, ret_app);
+    VmState *v = vm->vm;
+
+    if (v->app.round != engine->policy_round) {
+        v->app.vm = policy_vm(engine->policy, entity_id(vm), vm->hostname, &v->app.app);
+        v->app.round = engine->policy_round;
+    }
+    if (ret_app != NULL && v->app.vm != NULL)
+        *ret_app = v->app.app;
+    return v->app.vm;
 }
 
 bool vm_is_ha(const Engine *engine, const EntityState *vm)

@@ -72,6 +72,11 @@ typedef struct VmState {
     int64_t booting_since_us;  /* 0: it does not boot */
     int64_t down_us;           /* when it was last seen not to run: what its services said before is over; 0: never */
     char *before_lost;         /* its state before its host was given up; or NULL */
+    struct {
+        uint64_t round;        /* the engine's when it was looked up; 0: not yet */
+        const AppVm *vm;       /* NULL: the policy does not know it */
+        const Application *app;
+    } app;                     /* for app_vm_of() alone */
     ChannelState agent, qga, progress;
 } VmState;
 
