@@ -94,21 +94,18 @@ static bool is_about(const ControlRule *rule, const EntityState *entity)
     return g_strcmp0(rule->kind, "host") == 0 ? entity->host != NULL : entity->vm != NULL;
 }
 
-/* The numbers among what the event says. False: it is not news. */
-static bool keep_samples(Engine *engine, EntityState *entity, const Event *event)
+/* False: it is not news. */
+static bool keep_sample(Engine *engine, EntityState *entity, const Event *event)
 {
     int64_t at_us = MIN(event_fields(event)->time_us, engine->now_us);
-    const char *key;
-    json_t *value;
+    bool told = entity->sample != NULL || entity->samples != NULL;
 
-    if (entity->samples != NULL && at_us <= entity->sampled_us)
+    if (told && at_us <= entity->sampled_us)
         return false;
-    json_decref(entity->samples);
-    entity->samples = json_object();
+    event_unref(entity->sample);
+    g_clear_pointer(&entity->samples, json_decref);
+    entity->sample = event_ref((Event *) event);
     entity->sampled_us = at_us;
-    json_object_foreach(event_data(event), key, value)
-        if (json_is_number(value) && json_object_size(entity->samples) < CONTROL_SAMPLES_MAX)
-            json_object_set(entity->samples, key, value);
     return true;
 }
 
@@ -124,7 +121,7 @@ void controllers_sample(Stage *s, EntityState *entity, const Event *event)
     Engine *engine = s->engine;
     Scope scope = { .engine = engine, .entity = entity };
 
-    if (!keep_samples(engine, entity, event))
+    if (!keep_sample(engine, entity, event))
         return;
     for (guint i = 0; i < engine->controllers->len; i++) {
         Controller *controller = engine->controllers->pdata[i];
@@ -147,13 +144,13 @@ void controllers_sample(Stage *s, EntityState *entity, const Event *event)
     }
 }
 
-static bool value_in_force(const ControlRule *rule, const EntityState *entity, const ControlState *state, int64_t *ret_value)
+static bool value_in_force(const ControlRule *rule, EntityState *entity, const ControlState *state, int64_t *ret_value)
 {
-    const json_t *sample = json_object_get(entity->samples, rule->argument);
+    const json_t *samples = entity_samples(entity), *sample = json_object_get(samples, rule->argument);
     bool memory = strcmp(rule->argument, "memory_bytes") == 0;
 
     if (sample == NULL && memory)
-        sample = json_object_get(entity->samples, "balloon_bytes");
+        sample = json_object_get(samples, "balloon_bytes");
     if (sample != NULL)
         *ret_value = whole(json_number_value(sample));
     else if (state->set_us != 0 && !rule->observe_only)
@@ -339,10 +336,11 @@ bool controllers_answered(Stage *s, const Result *result)
 static void put_samples(json_t *object, const GPtrArray *entities)
 {
     for (guint i = 0; i < entities->len; i++) {
-        const EntityState *entity = entities->pdata[i];
+        EntityState *entity = entities->pdata[i];
+        const json_t *values = entity_samples(entity);
 
-        if (entity->samples != NULL)
-            json_object_set_new(object, entity->path, json_pack("{s:I, s:O}", "at_us", (json_int_t) entity->sampled_us, "values", entity->samples));
+        if (values != NULL)
+            json_object_set_new(object, entity->path, json_pack("{s:I, s:O}", "at_us", (json_int_t) entity->sampled_us, "values", values));
     }
 }
 

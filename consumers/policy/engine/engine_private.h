@@ -42,7 +42,8 @@ struct EntityState {
     bool awaited;                  /* an agent that was up before the start, and is not heard yet */
     HostState *host;               /* of a host; else NULL */
     VmState *vm;                   /* of a VM; else NULL */
-    json_t *samples;               /* numbers by name its host agent told last; or NULL */
+    Event *sample;                 /* what its host agent told last, until somebody reads it: entity_samples() */
+    json_t *samples;               /* its numbers by name; NULL: not read yet, or none told */
     int64_t sampled_us;
 };
 
@@ -118,6 +119,7 @@ EntityState *entity_ensure(Engine *engine, const char *path); /* NULL: ENTITIES_
 void entity_free_state(EntityState *entity);
 Window *entity_window(EntityState *entity, const char *rule, unsigned step);
 void window_free(Window *window);
+const json_t *entity_samples(EntityState *entity); /* numbers by name its host agent told last; NULL: none */
 bool text_set(char **slot, const char *text); /* either may be NULL; false: it was that already */
 bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
 

@@ -13,6 +13,22 @@ const char *entity_id(const EntityState *entity)
     return strchr(entity->path, '/') + 1;
 }
 
+/* Most samples are followed by the next one before anybody has looked. */
+const json_t *entity_samples(EntityState *entity)
+{
+    const char *key;
+    json_t *value;
+
+    if (entity->sample == NULL)
+        return entity->samples;
+    entity->samples = json_object();
+    json_object_foreach(event_data(entity->sample), key, value)
+        if (json_is_number(value) && json_object_size(entity->samples) < CONTROL_SAMPLES_MAX)
+            json_object_set(entity->samples, key, value);
+    g_clear_pointer(&entity->sample, event_unref);
+    return entity->samples;
+}
+
 bool text_set(char **slot, const char *text)
 {
     if (g_strcmp0(*slot, text) == 0)
@@ -40,6 +56,7 @@ void entity_free_state(EntityState *entity)
 {
     facts_free(entity);
     flapper_free(entity->flapper);
+    event_unref(entity->sample);
     json_decref(entity->samples);
     g_free(entity->path);
     g_free(entity->state);

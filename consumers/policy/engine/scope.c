@@ -167,7 +167,7 @@ static bool texts(const json_t *list, CelArena *arena, CelValue *ret_value)
 
 static bool vm_field(const Scope *scope, const CelName *name, CelArena *arena, CelValue *ret_value)
 {
-    const EntityState *entity = vm_of(scope->engine, scope->entity);
+    EntityState *entity = vm_of(scope->engine, scope->entity);
     const VmState *vm = entity == NULL ? NULL : entity->vm;
 
     if (vm == NULL)
@@ -184,12 +184,12 @@ static bool vm_field(const Scope *scope, const CelName *name, CelArena *arena, C
         return text(vm->reason, ret_value);
     if (strcmp(name->field, "storage") == 0)
         return texts(vm->storage, arena, ret_value);
-    return expression_value_from(scope->vm_samples != NULL ? scope->vm_samples : entity->samples, name, arena, ret_value);
+    return expression_value_from(scope->vm_samples != NULL ? scope->vm_samples : entity_samples(entity), name, arena, ret_value);
 }
 
 static bool host_field(const Scope *scope, const CelName *name, CelArena *arena, CelValue *ret_value)
 {
-    const EntityState *entity = host_of(scope->engine, scope->entity);
+    EntityState *entity = host_of(scope->engine, scope->entity);
     const HostState *host = entity == NULL ? NULL : entity->host;
 
     if (host == NULL)
@@ -206,7 +206,7 @@ static bool host_field(const Scope *scope, const CelName *name, CelArena *arena,
         return texts(host->storage, arena, ret_value);
     if (strcmp(name->field, "labels") == 0)
         return texts(host->labels, arena, ret_value);
-    return expression_value_from(scope->host_samples != NULL ? scope->host_samples : entity->samples, name, arena, ret_value);
+    return expression_value_from(scope->host_samples != NULL ? scope->host_samples : entity_samples(entity), name, arena, ret_value);
 }
 
 static bool window_field(const Scope *scope, NameTag tag, CelValue *ret_value)
