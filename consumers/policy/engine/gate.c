@@ -329,7 +329,11 @@ json_t *gates_to_json(const GateAsk *ask)
         if (ask->incident->goes_on && !gates[i].always)
             continue;
         bool open = gates[i].opens(ask, &saying);
-        json_array_append_new(all, json_pack("{s:s, s:b, s:s*}", "gate", gates[i].name, "open", open, "text", saying.text));
+        json_t *one = json_object();
+        json_object_set_new_nocheck(one, "gate", json_string_nocheck(gates[i].name)); /* a command has them all: json_pack() takes its time */
+        json_object_set_new_nocheck(one, "open", json_boolean(open));
+        json_set_string(one, "text", saying.text);
+        json_array_append_new(all, one);
         g_free(saying.text);
     }
     return all;
