@@ -87,8 +87,10 @@ static void on_state(AmqpClient *client, AmqpState state, const GError *why, voi
     } else if (state == AMQP_STATE_WAITING && why != NULL && g_strcmp0(bus->last_problem, why->message) != 0) {
         log_warning("no bus: %s; all is watched on, the bus is tried again", why->message);
     }
-    g_free(bus->last_problem);
-    bus->last_problem = state == AMQP_STATE_WAITING && why != NULL ? g_strdup(why->message) : NULL;
+    if (state == AMQP_STATE_OPEN || state == AMQP_STATE_WAITING) {
+        g_free(bus->last_problem);
+        bus->last_problem = state == AMQP_STATE_WAITING && why != NULL ? g_strdup(why->message) : NULL;
+    }
     set_online(bus, state == AMQP_STATE_OPEN);
 }
 
