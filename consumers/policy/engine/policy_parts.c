@@ -3,9 +3,12 @@
 
 #include <string.h>
 
+#define NEW(Type, ...) g_memdup2(&(Type){ __VA_ARGS__ }, sizeof(Type))
+#define LIST_NEW(free_one) g_ptr_array_new_with_free_func((GDestroyNotify) free_one)
+
 static GPtrArray *texts_new(void)
 {
-    return g_ptr_array_new_with_free_func(g_free);
+    return LIST_NEW(g_free);
 }
 
 Step *step_new(const char *action)
@@ -26,9 +29,8 @@ Step *step_new(const char *action)
 
 Step *step_copy(const Step *step, const char *action)
 {
-    Step *copy = g_new0(Step, 1);
+    Step *copy = g_memdup2(step, sizeof *step);
 
-    *copy = *step;
     copy->action = g_strdup(action);
     copy->to = g_strdup(step->to);
     copy->healed_state = g_strdup(step->healed_state);
@@ -49,15 +51,8 @@ void step_free(Step *step)
 
 Rule *rule_new(const char *name, const char *on)
 {
-    Rule *rule = g_new0(Rule, 1);
-
-    rule->name = g_strdup(name);
-    rule->on = g_strdup(on);
-    rule->priority = 50;
-    rule->ladder = g_ptr_array_new_with_free_func((GDestroyNotify) step_free);
-    rule->others = g_ptr_array_new_with_free_func((GDestroyNotify) pattern_free);
-    rule->group_by = g_ptr_array_new_with_free_func((GDestroyNotify) expression_free);
-    return rule;
+    return NEW(Rule, .name = g_strdup(name), .on = g_strdup(on), .priority = 50, .ladder = LIST_NEW(step_free), .others = LIST_NEW(pattern_free),
+               .group_by = LIST_NEW(expression_free));
 }
 
 void rule_free(Rule *rule)
@@ -75,13 +70,7 @@ void rule_free(Rule *rule)
 
 Application *application_new(const char *name)
 {
-    Application *application = g_new0(Application, 1);
-
-    application->name = g_strdup(name);
-    application->priority = 50;
-    application->vms = g_ptr_array_new_with_free_func((GDestroyNotify) app_vm_free);
-    application->groups = g_ptr_array_new_with_free_func(g_free);
-    return application;
+    return NEW(Application, .name = g_strdup(name), .priority = 50, .vms = LIST_NEW(app_vm_free), .groups = texts_new());
 }
 
 void application_free(Application *application)
@@ -96,17 +85,8 @@ void application_free(Application *application)
 
 AppVm *app_vm_new(const char *name)
 {
-    AppVm *vm = g_new0(AppVm, 1);
-
-    vm->name = g_strdup(name);
-    vm->services = g_ptr_array_new_with_free_func((GDestroyNotify) app_service_free);
-    vm->after = texts_new();
-    vm->needs = texts_new();
-    vm->storage = texts_new();
-    vm->priority = -1; /* its application's */
-    vm->boot_grace_us = 2 * US_PER_MINUTE;
-    vm->on_io_error = g_strdup("auto_resume");
-    return vm;
+    return NEW(AppVm, .name = g_strdup(name), .services = LIST_NEW(app_service_free), .after = texts_new(), .needs = texts_new(), .storage = texts_new(),
+               .priority = -1 /* its application's */, .boot_grace_us = 2 * US_PER_MINUTE, .on_io_error = g_strdup("auto_resume"));
 }
 
 void app_vm_free(AppVm *vm)
@@ -126,10 +106,7 @@ void app_vm_free(AppVm *vm)
 
 AppService *app_service_new(const char *name)
 {
-    AppService *service = g_new0(AppService, 1);
-
-    *service = (AppService){ .name = g_strdup(name), .standard = g_strdup("systemd"), .after = texts_new(), .needs = texts_new() };
-    return service;
+    return NEW(AppService, .name = g_strdup(name), .standard = g_strdup("systemd"), .after = texts_new(), .needs = texts_new());
 }
 
 void app_service_free(AppService *service)
@@ -146,10 +123,7 @@ void app_service_free(AppService *service)
 
 Pattern *pattern_new(const char *on)
 {
-    Pattern *pattern = g_new0(Pattern, 1);
-
-    pattern->on = g_strdup(on);
-    return pattern;
+    return NEW(Pattern, .on = g_strdup(on));
 }
 
 void pattern_free(Pattern *pattern)
@@ -163,11 +137,8 @@ void pattern_free(Pattern *pattern)
 
 Quiet *quiet_new(QuietKind kind, const char *name)
 {
-    Quiet *quiet = g_new0(Quiet, 1);
-
-    *quiet = (Quiet){ .kind = kind, .name = g_strdup(name), .actions = kind != QUIET_SILENCE, .notices = kind != QUIET_HOLD,
-                      .from_us = INT64_MIN, .until_us = INT64_MAX };
-    return quiet;
+    return NEW(Quiet, .kind = kind, .name = g_strdup(name), .actions = kind != QUIET_SILENCE, .notices = kind != QUIET_HOLD, .from_us = INT64_MIN,
+               .until_us = INT64_MAX);
 }
 
 static void matcher_clear(Matcher *match)
@@ -195,10 +166,7 @@ void quiet_free(Quiet *quiet)
 
 BudgetRule *budget_rule_new(const char *name, BudgetScope scope)
 {
-    BudgetRule *budget = g_new0(BudgetRule, 1);
-
-    *budget = (BudgetRule){ .name = g_strdup(name), .scope = scope, .actions = texts_new(), .per_us = 10 * US_PER_MINUTE };
-    return budget;
+    return NEW(BudgetRule, .name = g_strdup(name), .scope = scope, .actions = texts_new(), .per_us = 10 * US_PER_MINUTE);
 }
 
 void budget_rule_free(BudgetRule *budget)
@@ -212,10 +180,7 @@ void budget_rule_free(BudgetRule *budget)
 
 HostInfo *host_info_new(const char *name)
 {
-    HostInfo *host = g_new0(HostInfo, 1);
-
-    *host = (HostInfo){ .name = g_strdup(name), .storage = texts_new(), .labels = texts_new() };
-    return host;
+    return NEW(HostInfo, .name = g_strdup(name), .storage = texts_new(), .labels = texts_new());
 }
 
 void host_info_free(HostInfo *host)
@@ -234,10 +199,7 @@ void host_info_free(HostInfo *host)
 
 PlaceRule *place_rule_new(const char *name, PlaceKind kind)
 {
-    PlaceRule *rule = g_new0(PlaceRule, 1);
-
-    *rule = (PlaceRule){ .name = g_strdup(name), .kind = kind, .vms = texts_new(), .by = g_strdup("host"), .hard = true };
-    return rule;
+    return NEW(PlaceRule, .name = g_strdup(name), .kind = kind, .vms = texts_new(), .by = g_strdup("host"), .hard = true);
 }
 
 void place_rule_free(PlaceRule *rule)
@@ -253,10 +215,7 @@ void place_rule_free(PlaceRule *rule)
 
 ControlRule *control_rule_new(const char *name)
 {
-    ControlRule *control = g_new0(ControlRule, 1);
-
-    *control = (ControlRule){ .name = g_strdup(name), .every_us = 10 * US_PER_S, .samples = 1, .max = 1e18 };
-    return control;
+    return NEW(ControlRule, .name = g_strdup(name), .every_us = 10 * US_PER_S, .samples = 1, .max = 1e18);
 }
 
 void control_rule_free(ControlRule *control)
@@ -275,10 +234,7 @@ void control_rule_free(ControlRule *control)
 
 Target *target_new(const char *name, TargetKind kind, const char *command)
 {
-    Target *target = g_new0(Target, 1);
-
-    *target = (Target){ .name = g_strdup(name), .kind = kind, .command = g_strdup(command) };
-    return target;
+    return NEW(Target, .name = g_strdup(name), .kind = kind, .command = g_strdup(command));
 }
 
 void target_free(Target *target)

@@ -151,14 +151,26 @@ static CelValue has_name(Run *run, const Node *node)
     return cel_bool(run->states[node->slot] != NAME_ABSENT);
 }
 
+/* Its one or two arguments. False: *ret_args is the error. */
+static bool arguments(Run *run, const Node *node, CelValue ret_args[2])
+{
+    for (uint32_t i = 0; i < node->n; i++) {
+        ret_args[i] = eval(run, node->args[i]);
+        if (cel_is_error(ret_args[i])) {
+            ret_args[0] = ret_args[i];
+            return false;
+        }
+    }
+    return true;
+}
+
 static CelValue indexed(Run *run, const Node *node)
 {
-    CelValue of = eval(run, node->args[0]);
-    if (cel_is_error(of))
-        return of;
-    CelValue index = eval(run, node->args[1]);
-    if (cel_is_error(index))
-        return index;
+    CelValue args[2];
+
+    if (!arguments(run, node, args))
+        return args[0];
+    CelValue of = args[0], index = args[1];
     if (of.kind == CEL_MAP)
         return from_map(run, node, of.as.map, index);
     if (of.kind != CEL_LIST || !cel_is_number(index))
@@ -269,12 +281,11 @@ static bool pay_for_all(Run *run, CelValue value)
 
 static CelValue equality(Run *run, const Node *node)
 {
-    CelValue a = eval(run, node->args[0]);
-    if (cel_is_error(a))
-        return a;
-    CelValue b = eval(run, node->args[1]);
-    if (cel_is_error(b))
-        return b;
+    CelValue args[2];
+
+    if (!arguments(run, node, args))
+        return args[0];
+    CelValue a = args[0], b = args[1];
     bool unlike = node->op == NODE_NE;
     if (a.kind == CEL_STRING && b.kind == CEL_STRING) {
         bool equal = a.extra == b.extra && memcmp(a.as.text, b.as.text, a.extra) == 0;
@@ -290,12 +301,11 @@ static CelValue equality(Run *run, const Node *node)
 
 static CelValue order(Run *run, const Node *node)
 {
-    CelValue a = eval(run, node->args[0]);
-    if (cel_is_error(a))
-        return a;
-    CelValue b = eval(run, node->args[1]);
-    if (cel_is_error(b))
-        return b;
+    CelValue args[2];
+
+    if (!arguments(run, node, args))
+        return args[0];
+    CelValue a = args[0], b = args[1];
     int order;
     if (!cel_pay(run, a.kind == CEL_STRING || a.kind == CEL_BYTES ? a.extra / 64 : 0))
         return cel_out_of_memory(run, node);
@@ -315,12 +325,11 @@ static CelValue order(Run *run, const Node *node)
 
 static CelValue is_in(Run *run, const Node *node)
 {
-    CelValue item = eval(run, node->args[0]);
-    if (cel_is_error(item))
-        return item;
-    CelValue in = eval(run, node->args[1]);
-    if (cel_is_error(in))
-        return in;
+    CelValue args[2];
+
+    if (!arguments(run, node, args))
+        return args[0];
+    CelValue item = args[0], in = args[1];
     if (in.kind == CEL_MAP)
         return pay_for_key(run, item) ? cel_bool(cel_map_get(in.as.map, item) != NULL) : cel_out_of_memory(run, node);
     if (in.kind != CEL_LIST)
@@ -340,19 +349,18 @@ static CelValue is_in(Run *run, const Node *node)
 
 static CelValue arithmetic(Run *run, const Node *node)
 {
-    CelValue a = eval(run, node->args[0]);
-    if (cel_is_error(a))
-        return a;
-    CelValue b = eval(run, node->args[1]);
-    return cel_is_error(b) ? b : cel_arithmetic(run, node, a, b);
+    CelValue args[2];
+
+    return arguments(run, node, args) ? cel_arithmetic(run, node, args[0], args[1]) : args[0];
 }
 
 static CelValue one_argument(Run *run, const Node *node)
 {
-    CelValue a = eval(run, node->args[0]);
+    CelValue args[2];
 
-    if (cel_is_error(a))
-        return a;
+    if (!arguments(run, node, args))
+        return args[0];
+    CelValue a = args[0];
     if (node->op == NODE_NEGATE)
         return cel_negate(run, node, a);
     return a.kind == CEL_BOOL ? cel_bool(!a.as.boolean) : cel_no_overload(run, node, a, NULL);
@@ -362,12 +370,7 @@ static CelValue call(Run *run, const Node *node)
 {
     CelValue args[2];
 
-    for (uint32_t i = 0; i < node->n; i++) {
-        args[i] = eval(run, node->args[i]);
-        if (cel_is_error(args[i]))
-            return args[i];
-    }
-    return cel_call(run, node, args);
+    return arguments(run, node, args) ? cel_call(run, node, args) : args[0];
 }
 
 /* ---- macros ---- */
