@@ -39,6 +39,28 @@ static bool open_site(Broker *b, GError **error)
     return b->store != NULL;
 }
 
+/* "10.0.0.5" of "10.0.0.5:5671", "::1" of "[::1]:5671"; a wildcard is none. Clients check that the certificate names what they call. */
+static bool name_listeners(Broker *b, GError **error)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+
+    for (char **listen = b->settings->listen; listen != NULL && *listen != NULL; listen++) {
+        const char *colon = strrchr(*listen, ':');
+        char *host = g_strndup(*listen, colon != NULL ? (size_t) (colon - *listen) : 0);
+
+        if (*host == '[' && strlen(host) > 2) {
+            memmove(host, host + 1, strlen(host));
+            host[strlen(host) - 1] = '\0';
+        }
+        if (*host != '\0' && strcmp(host, "0.0.0.0") != 0 && strcmp(host, "::") != 0)
+            g_ptr_array_add(names, host);
+        else
+            g_free(host);
+    }
+    g_ptr_array_add(names, NULL);
+    return site_answer_to(b->site, (const char *const *) names->pdata, error);
+}
+
 static bool open_tls(Broker *b, GError **error)
 {
     const BrokerSettings *s = b->settings;
@@ -52,6 +74,8 @@ static bool open_tls(Broker *b, GError **error)
     }
     if (cert == NULL)
         return true;
+    if (s->tls_cert == NULL && !name_listeners(b, error))
+        return false;
     b->tls = pn_ssl_domain(PN_SSL_MODE_SERVER);
     if (b->tls == NULL || pn_ssl_domain_set_credentials(b->tls, cert, key, NULL) != 0) {
         g_set_error(error, BROKER_ERROR, BROKER_ERROR_SETTINGS, "TLS: cannot use certificate %s with key %s", cert, key);
@@ -130,12 +154,30 @@ Broker *broker_new(const BrokerSettings *settings, Access *access, GError **erro
 
 /* ---- running ---- */
 
+/* How programs here, or on other machines, reach it best: loopback needs no TLS and works for a wildcard too. Caller frees; NULL: they
+ * cannot. */
+static char *url_for(const Broker *b, bool elsewhere)
+{
+    for (guint pass = 0; pass < 2; pass++) /* loopback first for those here; for others there is only what is not */
+        for (guint i = 0; i < b->listeners->len; i++) {
+            const Listener *l = g_ptr_array_index(b->listeners, i);
+            bool wildcard = g_str_has_prefix(l->text, "0.0.0.0:") || g_str_has_prefix(l->text, "[::]:");
+
+            if (listener_port(l) == 0 || (pass == 0) != (!elsewhere && (l->local || wildcard)) || (elsewhere && l->local))
+                continue;
+            if (!elsewhere && (l->local || wildcard))
+                return wildcard ? g_strdup_printf("amqp://127.0.0.1:%u", listener_port(l)) : g_strdup_printf("amqp://%s", l->text);
+            return wildcard ? g_strdup_printf("amqps://%s:%u", g_get_host_name(), listener_port(l)) : g_strdup_printf("amqps://%s", l->text);
+        }
+    return NULL;
+}
+
 static void announce(Broker *b)
 {
-    g_autofree char *url = b->port != 0 ? g_strdup_printf("amqp://127.0.0.1:%u", b->port) : g_strdup(b->listening);
+    g_autofree char *here = url_for(b, false), *elsewhere = url_for(b, true);
     g_autoptr(GError) error = NULL;
 
-    if (b->site != NULL && !site_announce(b->site, url, &error))
+    if (b->site != NULL && !site_announce(b->site, here != NULL ? here : b->listening, elsewhere, &error))
         log_warning("local tools will not find the broker by themselves: %s", error->message);
 }
 
@@ -157,7 +199,7 @@ void broker_stop(Broker *b)
         return;
     b->started = false;
     if (b->site != NULL)
-        site_announce(b->site, NULL, NULL);
+        site_announce(b->site, NULL, NULL, NULL);
     for (unsigned i = 0; i < b->n_threads; i++)
         if (b->threads[i].running)
             io_stop(&b->threads[i]);

@@ -34,12 +34,16 @@ static bool extension_add(X509 *cert, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
+/* An address stands there twice, also as a name: proton's clients compare what they call with the DNS names and nothing else. */
 static char *hosts_text(const char *const *hosts)
 {
     GString *text = g_string_new(NULL);
 
-    for (; *hosts != NULL; hosts++)
-        g_string_append_printf(text, "%s%s:%s", text->len > 0 ? "," : "", g_hostname_is_ip_address(*hosts) ? "IP" : "DNS", *hosts);
+    for (; *hosts != NULL; hosts++) {
+        g_string_append_printf(text, "%sDNS:%s", text->len > 0 ? "," : "", *hosts);
+        if (g_hostname_is_ip_address(*hosts))
+            g_string_append_printf(text, ",IP:%s", *hosts);
+    }
     return g_string_free(text, FALSE);
 }
 
@@ -107,4 +111,15 @@ bool certificate_make(const CertificateWish *wish, char **ret_cert_pem, char **r
     *ret_cert_pem = bio_text(cert_out);
     *ret_key_pem = bio_text(key_out);
     return true;
+}
+
+bool certificate_covers(const char *cert_pem, const char *host)
+{
+    BIO *bio = BIO_new_mem_buf(cert_pem, -1);
+    X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
+    bool covers = cert != NULL && (g_hostname_is_ip_address(host) ? X509_check_ip_asc(cert, host, 0) : X509_check_host(cert, host, 0, 0, NULL)) == 1;
+
+    X509_free(cert);
+    BIO_free(bio);
+    return covers;
 }

@@ -16,6 +16,8 @@ typedef struct CertificateWish {
     unsigned days;
 } CertificateWish;
 
+/* Whether a client that calls the server @host (name or address) will take @cert_pem for it. */
+bool certificate_covers(const char *cert_pem, const char *host);
 /* Both (transfer full). */
 bool certificate_make(const CertificateWish *wish, char **ret_cert_pem, char **ret_key_pem, GError **error);
 

@@ -25,6 +25,9 @@ G_DEFINE_QUARK(mend-site-error-quark, site_error)
 
 enum { PASSWORD_BYTES = 20, SECRET_BYTES = 32, CA_DAYS = 20 * 365, SERVER_DAYS = 10 * 365, CLIENT_DAYS = 5 * 365 };
 
+/* Beside broker.url: how other machines reach it. */
+#define ELSEWHERE_FILE "broker.elsewhere.url"
+
 struct Site {
     char *folder, *id, *users, *store, *ca, *ca_key, *cert, *key;
     bool has_group;
@@ -272,15 +275,41 @@ static bool issue(const Site *site, CertificateWish *wish, char **ret_cert, char
     return certificate_make(wish, ret_cert, ret_key, error);
 }
 
-static bool server_ready(const Site *site, GError **error)
+/* A certificate for the names every server has, and @more (may be NULL). */
+static bool server_certify(const Site *site, const char *const *more, GError **error)
 {
     g_autofree char *cert = NULL, *key = NULL;
-    const char *const hosts[] = { "localhost", "127.0.0.1", "::1", g_get_host_name(), NULL };
-    CertificateWish wish = { .name = g_get_host_name(), .server = true, .hosts = hosts, .days = SERVER_DAYS };
+    g_autoptr(GPtrArray) hosts = g_ptr_array_new();
+    CertificateWish wish = { .name = g_get_host_name(), .server = true, .days = SERVER_DAYS };
+    const char *const always[] = { "localhost", "127.0.0.1", "::1", g_get_host_name() };
 
-    if (exists(site->cert) && exists(site->key))
-        return true;
+    for (size_t i = 0; i < G_N_ELEMENTS(always); i++)
+        g_ptr_array_add(hosts, (char *) always[i]);
+    for (; more != NULL && *more != NULL; more++)
+        g_ptr_array_add(hosts, (char *) *more);
+    g_ptr_array_add(hosts, NULL);
+    wish.hosts = (const char *const *) hosts->pdata;
     return issue(site, &wish, &cert, &key, error) && pair_write(site->cert, cert, site->key, key, error);
+}
+
+static bool server_ready(const Site *site, GError **error)
+{
+    return (exists(site->cert) && exists(site->key)) || server_certify(site, NULL, error);
+}
+
+bool site_answer_to(const Site *site, const char *const *names, GError **error)
+{
+    g_autofree char *cert = NULL;
+    bool covered = true;
+
+    if (!g_file_get_contents(site->cert, &cert, NULL, error))
+        return false;
+    for (const char *const *name = names; *name != NULL; name++)
+        covered = covered && certificate_covers(cert, *name);
+    if (covered)
+        return true;
+    log_notice("%s: made anew, so that it names every address to listen on", site->cert);
+    return server_certify(site, names, error);
 }
 
 /* A machine without any UUID of its own (a bare container) gets one here, and keeps it as long as the site. */
@@ -354,11 +383,18 @@ Site *site_open(const char *folder, GError **error)
 
 /* ---- Afterwards --------------------------------------------------------------------------------------------------------------- */
 
+/* As other machines reach it; else as this one does. */
 static char *url_of(const Site *site)
 {
-    g_autofree char *path = g_build_filename(site->folder, "run", "broker.url", NULL);
+    static const char *const names[] = { ELSEWHERE_FILE, "broker.url" };
+    char *url = NULL;
 
-    return file_read_line(path, 1024, NULL);
+    for (size_t i = 0; i < G_N_ELEMENTS(names) && url == NULL; i++) {
+        g_autofree char *path = g_build_filename(site->folder, "run", names[i], NULL);
+
+        url = file_read_line(path, 1024, NULL);
+    }
+    return url;
 }
 
 char *site_user_new(Site *site, const char *user, GError **error)
@@ -423,11 +459,16 @@ bool site_revoke(Site *site, const char *user, GError **error)
     return ok && was_there;
 }
 
-bool site_announce(Site *site, const char *url, GError **error)
+static bool run_file(Site *site, const char *name, const char *text, GError **error)
 {
-    g_autofree char *path = g_build_filename(site->folder, "run", "broker.url", NULL);
+    g_autofree char *path = g_build_filename(site->folder, "run", name, NULL);
 
-    if (url != NULL)
-        return file_write(path, url, strlen(url), 0644, error);
+    if (text != NULL)
+        return file_write(path, text, strlen(text), 0644, error);
     return g_unlink(path) == 0 || errno == ENOENT || io_fail(error, path, "cannot remove");
+}
+
+bool site_announce(Site *site, const char *url, const char *elsewhere, GError **error)
+{
+    return run_file(site, "broker.url", url, error) && run_file(site, ELSEWHERE_FILE, elsewhere, error);
 }

@@ -38,6 +38,9 @@ const char *site_ca_file(const Site *site);
 const char *site_cert_file(const Site *site);
 const char *site_key_file(const Site *site);
 
+/* The server's certificate names all of @names (host names and addresses, NULL-terminated); a new one is made when it does not. */
+bool site_answer_to(const Site *site, const char *const *names, GError **error);
+
 /* New password for agent-@id (an old one ends), @id in the form a UUID has. Returns the credentials file for that machine, YAML with
  * `user`, `password`, `url` (of this broker as far as known) and `ca` (PEM): what `mend enrol ID` prints. A running broker takes it in
  * at once (sasl.h reads the file when it changed). (transfer full) NULL: error. */
@@ -49,7 +52,8 @@ bool site_certificate(Site *site, const char *user, char **ret_cert_pem, char **
 /* The user can no longer authenticate; its credentials file goes. False also when there was none. */
 bool site_revoke(Site *site, const char *user, GError **error);
 
-/* @url as in lib/amqp/client.h: written at the start of the broker, removed at its end (NULL). */
-bool site_announce(Site *site, const char *url, GError **error);
+/* Both as in lib/amqp/client.h: @url for programs here, @elsewhere (may be NULL) for those on other machines. Written at the start of the
+ * broker, removed at its end (NULL). */
+bool site_announce(Site *site, const char *url, const char *elsewhere, GError **error);
 
 #endif

@@ -1,4 +1,5 @@
 #include "broker-plugin/hosts/embedded/sasl.h"
+#include "broker-plugin/hosts/embedded/certificate.h"
 #include "broker-plugin/hosts/embedded/site.h"
 #include "lib/amqp/scram.h"
 #include "lib/base/credentials.h"
@@ -143,14 +144,14 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_autoptr(GError) error = NULL;
     g_autoptr(Site) site = must_open(folder);
 
-    g_assert_true(site_announce(site, "amqp://192.0.2.7:5672", &error));
+    g_assert_true(site_announce(site, "amqp://127.0.0.1:5672", "amqps://192.0.2.7:5672", &error));
     g_autofree char *text = site_enrol(site, "11111111222233334444555555555555", false, &error);
     g_assert_no_error(error);
     g_assert_true(g_file_set_contents(file, text, -1, NULL));
     g_autoptr(Credentials) read = credentials_read(file, &error);
     g_assert_no_error(error);
     g_assert_cmpstr(read->user, ==, "agent-" ID);
-    g_assert_cmpstr(read->url, ==, "amqp://192.0.2.7:5672");
+    g_assert_cmpstr(read->url, ==, "amqps://192.0.2.7:5672");
     g_assert_true(fits(site, read->user, read->password));
     g_autofree char *ca = contents(folder, "tls/ca.pem"), *ca_read = NULL;
     g_assert_true(g_file_get_contents(read->ca_file, &ca_read, NULL, NULL));
@@ -165,8 +166,31 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_clear_error(&error);
     g_assert_null(site_enrol(site, "no uuid", false, &error));
     g_assert_error(error, SITE_ERROR, SITE_ERROR_NAME);
-    g_assert_true(site_announce(site, NULL, NULL));
-    g_assert_true(site_announce(site, NULL, NULL));
+    g_assert_true(site_announce(site, NULL, NULL, NULL));
+    g_assert_true(site_announce(site, NULL, NULL, NULL));
+    folder_remove(folder);
+}
+
+/* A broker that listens on another address than loopback is called by it: the certificate must name it, and is kept when it does. */
+static void test_certificate_names_where_it_listens(void)
+{
+    char *folder = folder_new();
+    const char *const names[] = { "192.0.2.7", "broker.example", "2001:db8::7", NULL };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Site) site = must_open(folder);
+    g_autofree char *before = contents(folder, "tls/server.pem");
+
+    g_assert_true(certificate_covers(before, "127.0.0.1"));
+    g_assert_false(certificate_covers(before, "192.0.2.7"));
+    g_assert_true(site_answer_to(site, names, &error));
+    g_assert_no_error(error);
+    g_autofree char *after = contents(folder, "tls/server.pem");
+    for (size_t i = 0; names[i] != NULL; i++)
+        g_assert_true(certificate_covers(after, names[i]));
+    g_assert_true(certificate_covers(after, "localhost"));
+    g_assert_true(site_answer_to(site, names, &error));
+    g_autofree char *again = contents(folder, "tls/server.pem");
+    g_assert_cmpstr(after, ==, again);
     folder_remove(folder);
 }
 
@@ -252,6 +276,7 @@ int main(int argc, char **argv)
     g_test_add_func("/site/first", test_the_first_start_makes_the_site);
     g_test_add_func("/site/next", test_the_next_start_changes_nothing_and_mends_what_is_missing);
     g_test_add_func("/site/enrol", test_enrolling_gives_one_file_that_works);
+    g_test_add_func("/site/certificate-names", test_certificate_names_where_it_listens);
     g_test_add_func("/site/certificates", test_certificates_stand_up_to_openssl);
     g_test_add_func("/site/wrong", test_what_is_wrong_is_said);
     return g_test_run();
