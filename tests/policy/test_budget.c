@@ -129,7 +129,6 @@ static void test_at_once(void)
     g_assert_cmpint(answer.verdict, ==, BUDGET_QUEUE);
     g_assert_cmpstr(answer.reason, ==, "reboots of rack r1: there is room, 1 waits before it");
     budget_answer_clear(&answer);
-    g_assert_true(budget_would(b, &(BudgetAsk) { 4, 90, &claim, 1 }, 5, &answer));
     g_assert_true(budget_is_waiting(b, 4));
     budget_withdraw(b, 4); /* no longer wants it */
     g_assert_true(ask(b, 3, 50, &claim, 1, 5));

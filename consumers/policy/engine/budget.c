@@ -175,14 +175,6 @@ bool budget_ask(Budgets *b, const BudgetAsk *ask, int64_t now_us, BudgetAnswer *
     return true;
 }
 
-bool budget_would(const Budgets *budgets, const BudgetAsk *ask, int64_t now_us, BudgetAnswer *ret)
-{
-    g_autoptr(json_t) json = budgets_to_json(budgets); /* seldom asked, so simply tried on a copy */
-    g_autoptr(Budgets) copy = budgets_from_json(json, NULL);
-
-    return budget_ask(copy, ask, now_us, ret);
-}
-
 void budget_charge(Budgets *b, const BudgetAsk *ask, int64_t now_us)
 {
     g_autofree Waiter *w = waiter_new(b, ask, now_us);

@@ -72,8 +72,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Budgets, budgets_free)
 
 /* GRANTED: charged, running until budget_return(). Else it waits in the queue. Asking again while running charges again. */
 bool budget_ask(Budgets *budgets, const BudgetAsk *ask, int64_t now_us, BudgetAnswer *ret);
-/* The same question without any effect, for `mend why-not` and dry runs. */
-bool budget_would(const Budgets *budgets, const BudgetAsk *ask, int64_t now_us, BudgetAnswer *ret);
 /* Charged without asking: what already runs, or what a person has ordered. */
 void budget_charge(Budgets *budgets, const BudgetAsk *ask, int64_t now_us);
 /* All of its running ones have ended; what was charged to the rate stays. */

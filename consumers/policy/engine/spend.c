@@ -142,7 +142,7 @@ void spend_would(const GateAsk *ask, BudgetAnswer *ret)
     *ret = (BudgetAnswer){ .verdict = BUDGET_GRANTED };
     claims_find(ask, &claims);
     BudgetAsk wanted = ask_of(ask, &claims);
-    /* budget_would() copies all buckets; a storm asks too often for that. Who is refused is in the queue now, and leaves it in spend_settle(). */
+    /* Taken and given back: a look without effect would need a copy of all buckets. Who is refused is in the queue now, and leaves it in spend_settle(). */
     if (claims.n > 0 && budget_ask(ask->stage->engine->budgets, &wanted, ask->stage->engine->now_us, ret))
         budget_give_back(ask->stage->engine->budgets, ask->incident->number, ask->stage->engine->now_us);
     claims_clear(&claims);

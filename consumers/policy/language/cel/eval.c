@@ -151,26 +151,25 @@ static CelValue has_name(Run *run, const Node *node)
     return cel_bool(run->states[node->slot] != NAME_ABSENT);
 }
 
-/* Its one or two arguments. False: *ret_args is the error. */
-static bool arguments(Run *run, const Node *node, CelValue ret_args[2])
+/* False: *ret_a is the error. */
+static inline bool two_arguments(Run *run, const Node *node, CelValue *ret_a, CelValue *ret_b)
 {
-    for (uint32_t i = 0; i < node->n; i++) {
-        ret_args[i] = eval(run, node->args[i]);
-        if (cel_is_error(ret_args[i])) {
-            ret_args[0] = ret_args[i];
-            return false;
-        }
-    }
-    return true;
+    *ret_a = eval(run, node->args[0]);
+    if (cel_is_error(*ret_a))
+        return false;
+    *ret_b = eval(run, node->args[1]);
+    if (!cel_is_error(*ret_b))
+        return true;
+    *ret_a = *ret_b;
+    return false;
 }
 
 static CelValue indexed(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue of, index;
 
-    if (!arguments(run, node, args))
-        return args[0];
-    CelValue of = args[0], index = args[1];
+    if (!two_arguments(run, node, &of, &index))
+        return of;
     if (of.kind == CEL_MAP)
         return from_map(run, node, of.as.map, index);
     if (of.kind != CEL_LIST || !cel_is_number(index))
@@ -281,11 +280,10 @@ static bool pay_for_all(Run *run, CelValue value)
 
 static CelValue equality(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue a, b;
 
-    if (!arguments(run, node, args))
-        return args[0];
-    CelValue a = args[0], b = args[1];
+    if (!two_arguments(run, node, &a, &b))
+        return a;
     bool unlike = node->op == NODE_NE;
     if (a.kind == CEL_STRING && b.kind == CEL_STRING) {
         bool equal = a.extra == b.extra && memcmp(a.as.text, b.as.text, a.extra) == 0;
@@ -301,11 +299,10 @@ static CelValue equality(Run *run, const Node *node)
 
 static CelValue order(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue a, b;
 
-    if (!arguments(run, node, args))
-        return args[0];
-    CelValue a = args[0], b = args[1];
+    if (!two_arguments(run, node, &a, &b))
+        return a;
     int order;
     if (!cel_pay(run, a.kind == CEL_STRING || a.kind == CEL_BYTES ? a.extra / 64 : 0))
         return cel_out_of_memory(run, node);
@@ -325,11 +322,10 @@ static CelValue order(Run *run, const Node *node)
 
 static CelValue is_in(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue item, in;
 
-    if (!arguments(run, node, args))
-        return args[0];
-    CelValue item = args[0], in = args[1];
+    if (!two_arguments(run, node, &item, &in))
+        return item;
     if (in.kind == CEL_MAP)
         return pay_for_key(run, item) ? cel_bool(cel_map_get(in.as.map, item) != NULL) : cel_out_of_memory(run, node);
     if (in.kind != CEL_LIST)
@@ -349,18 +345,17 @@ static CelValue is_in(Run *run, const Node *node)
 
 static CelValue arithmetic(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue a, b;
 
-    return arguments(run, node, args) ? cel_arithmetic(run, node, args[0], args[1]) : args[0];
+    return two_arguments(run, node, &a, &b) ? cel_arithmetic(run, node, a, b) : a;
 }
 
 static CelValue one_argument(Run *run, const Node *node)
 {
-    CelValue args[2];
+    CelValue a = eval(run, node->args[0]);
 
-    if (!arguments(run, node, args))
-        return args[0];
-    CelValue a = args[0];
+    if (cel_is_error(a))
+        return a;
     if (node->op == NODE_NEGATE)
         return cel_negate(run, node, a);
     return a.kind == CEL_BOOL ? cel_bool(!a.as.boolean) : cel_no_overload(run, node, a, NULL);
@@ -370,7 +365,12 @@ static CelValue call(Run *run, const Node *node)
 {
     CelValue args[2];
 
-    return arguments(run, node, args) ? cel_call(run, node, args) : args[0];
+    for (uint32_t i = 0; i < node->n; i++) {
+        args[i] = eval(run, node->args[i]);
+        if (cel_is_error(args[i]))
+            return args[i];
+    }
+    return cel_call(run, node, args);
 }
 
 /* ---- macros ---- */
