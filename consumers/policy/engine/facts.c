@@ -212,11 +212,17 @@ static Says says_parse(const char *text)
 static void host_inventory(Stage *s, EntityState *host, const Event *event)
 {
     const json_t *vms = event_value(event, "vms");
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    size_t k;
+    json_t *name;
 
+    json_array_foreach((json_t *) vms, k, name)
+        if (json_is_string(name))
+            g_hash_table_add(names, (gpointer) json_string_value(name));
     for (guint i = 0; json_is_array(vms) && i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
         const Copy *copy = proof_copy(vm->vm, host);
-        bool listed = list_has(vms, entity_id(vm));
+        bool listed = g_hash_table_contains(names, entity_id(vm));
 
         if (listed && copy == NULL)
             proof_copy_add(vm->vm, host, event_fields(event)->boot_id, event_fields(event)->sequence);
