@@ -20,6 +20,7 @@ typedef struct Fact {
 
 /* @kind, @entity, @source: copied. Severity and lastingness by the kind. @data (transfer full) may be NULL. */
 Fact *fact_new(const char *kind, const char *entity, const char *source, int64_t time_us, json_t *data);
+bool fact_is_known(const char *kind); /* its severity and lastingness are Mend's own, whatever its agent says */
 void fact_free(Fact *fact);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fact, fact_free)
 const char *fact_state(const Fact *fact); /* "failed" of "service.failed" */

@@ -82,7 +82,7 @@ static Fact *fact_from(const Origin *o, const char *kind, const char *state, con
     fact->occurred_us = occurred_us;
     fact->source_sequence = (uint64_t) MAX(0, value_get_int(values, "sequence", 0));
     fact->boot_id = g_strdup(value_get_string(values, "boot_id") != NULL ? value_get_string(values, "boot_id") : o->boot_id);
-    if (severity >= 0 && severity <= 7 && strcmp(kind, "service") != 0)
+    if (severity >= 0 && severity <= 7 && !fact_is_known(word))
         fact->severity = (int) severity;
     add_origin(fact, o, false);
     return fact;

@@ -32,6 +32,7 @@ struct Bus {
     AmqpReceiver *events, *results;
     GHashTable *senders;   /* agent -> AmqpSender */
     char *broker;          /* the plugin's agent; NULL: not found yet */
+    char *last_problem;    /* told already; NULL: none */
     bool open, claiming, standing_by, asking, ask_again;
     GSource *retry;
 };
@@ -220,11 +221,15 @@ static void on_state(AmqpClient *client, AmqpState state, const GError *why, voi
 
     bus->open = state == AMQP_STATE_OPEN;
     if (bus->open) {
+        g_clear_pointer(&bus->last_problem, g_free);
         qmf_session_when_ready(bus->session, on_ready, bus);
         return;
     }
-    if (why != NULL)
+    if (why != NULL && g_strcmp0(bus->last_problem, why->message) != 0) { /* once, not at each try */
         log_warning("policy: the broker is not there: %s", why->message);
+        g_free(bus->last_problem);
+        bus->last_problem = g_strdup(why->message);
+    }
     if (was_open)
         policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = 0 }, NULL);
 }
@@ -472,5 +477,6 @@ void bus_free(Bus *bus)
     amqp_receiver_free(bus->results);
     amqp_client_free(bus->client);
     g_free(bus->broker);
+    g_free(bus->last_problem);
     g_free(bus);
 }
