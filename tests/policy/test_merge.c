@@ -4,7 +4,7 @@
 #include <string.h>
 
 static const char *const actions[] = { "notify", "service.start", "service.restart", "service.stop", "vm.resume", "vm.start",
-                                       "vm.set-memory", "vm.migrate", "vm.reboot", "vm.reset", "vm.relocate", "vm.suspend", "vm.shutdown",
+                                       "vm.set-memory", "vm.migrate", "vm.reboot", "vm.reset", "vm.restart", "vm.relocate", "vm.suspend", "vm.shutdown",
                                        "vm.stop", "app.start", "app.restart", "app.stop", "host.evacuate", "host.fence",
                                        "other.one", "other.two" };
 static const char *const targets[] = { "service/v1/nginx", "service/v1/redis", "service/v10/nginx", "vm/v1", "vm/v10", "app/shop", "host/h1" };

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#define KILL_PAUSED_US (80 * US_PER_S) /* oVirt's; a lease expires in as long */
 #define SWITCH_LAG_US (15 * US_PER_S) /* three heartbeats */
 
 void deed_clear(Deed *deed)
@@ -103,13 +104,6 @@ static void resolve_service(Engine *engine, const Step *step, Deed *deed)
     deed_command(deed, step->action, deed->target, deed->target->agent, arguments);
 }
 
-static bool paused_by_storage(const EntityState *vm)
-{
-    static const char *const reasons[] = { "io-error", "enospc", "eperm", NULL };
-
-    return strcmp(vm->state, "paused") == 0 && vm->vm->reason != NULL && g_strv_contains(reasons, vm->vm->reason);
-}
-
 static void start_on(Deed *deed, EntityState *vm, const EntityState *host, const Step *step)
 {
     json_t *arguments = deed_arguments(vm, step), *proofs = json_array();
@@ -135,10 +129,10 @@ static void resolve_start(Stage *s, const Step *step, const EntityState *not_on,
         deed_wait(deed, WAIT_PROOF, why);
         return;
     }
-    if (host == NULL && vm->vm->was_full && vm->vm->host != NULL && host_is_up(vm->vm->host) && quarantine_until_us(s->engine, vm->vm->host) == 0)
+    if (host == NULL && vm->vm->was_full && vm->vm->host != NULL && vm->vm->host != vm->vm->lingers && host_is_up(vm->vm->host) && quarantine_until_us(s->engine, vm->vm->host) == 0)
         host = vm->vm->host;
     if (host == NULL)
-        host = place_choose(s->engine, vm, not_on, &deed->considered, &why);
+        host = place_choose(s->engine, vm, not_on == NULL ? vm->vm->lingers : not_on, &deed->considered, &why);
     if (host == NULL)
         deed_wait(deed, WAIT_PLACE, why);
     else
@@ -208,7 +202,7 @@ static const EntityState *ill_storage(Engine *engine, const EntityState *vm)
 /* A VM of an application is not started before what it comes after. */
 static bool start_must_wait(Engine *engine, const char *action, Deed *deed)
 {
-    bool starts = strcmp(action, "vm.start") == 0 || (strcmp(action, "vm.relocate") == 0 && deed->target->vm->copies->len == 0);
+    bool starts = action_starts(action) && (strcmp(action, "vm.start") == 0 || deed->target->vm->copies->len == 0);
     char *why = starts && !deed->of_plan ? vm_comes_after(engine, deed->target) : NULL;
 
     if (why != NULL)
@@ -216,15 +210,62 @@ static bool start_must_wait(Engine *engine, const char *action, Deed *deed)
     return why != NULL;
 }
 
-/* Resumed while its storage does not serve it would only pause again. */
-static bool resume_must_wait(Engine *engine, Deed *deed)
+/* "kill" as oVirt has it: resumed while the pause is short, then stopped and started anew. What is full is not ill, and is waited for. */
+static bool kill_is_meant(const Engine *engine, const EntityState *vm)
 {
-    const EntityState *storage = ill_storage(engine, deed->target);
+    return vm_paused_by_storage(vm) && strcmp(vm->vm->reason, "enospc") != 0 && strcmp(vm_on_io_error(engine, vm), "kill") == 0;
+}
 
-    if (storage == NULL)
-        return false;
-    deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
-    return true;
+static int64_t kill_at_us(const EntityState *vm)
+{
+    return vm->vm->paused_us + KILL_PAUSED_US;
+}
+
+/* Resumed while its storage does not serve it would only pause again. */
+static void resolve_resume(Engine *engine, const Step *step, Deed *deed)
+{
+    EntityState *vm = deed->target;
+    const EntityState *storage = ill_storage(engine, vm), *host = vm->vm->host;
+    bool kill = kill_is_meant(engine, vm);
+
+    if (host == NULL || host->host->agent == NULL) {
+        deed_cannot(deed, "no host agent knows %s", vm->path);
+    } else if (vm->vm->located && vm->vm->copies->len == 0) { /* its lease is gone, and with it the right to write */
+        deed_cannot(deed, "no copy of %s is left to resume", vm->path);
+    } else if (kill && engine->now_us >= kill_at_us(vm)) {
+        deed_cannot(deed, "%s is paused by its storage for longer than %d s: it is to be killed", vm->path, (int) (KILL_PAUSED_US / US_PER_S));
+    } else if (storage != NULL) {
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
+        deed->until_us = kill ? kill_at_us(vm) : 0;
+    } else {
+        deed_command(deed, step->action, vm, host->host->agent, deed_arguments(vm, step));
+    }
+}
+
+/* What still answers is stopped at once; then it starts where there is room for it, and that may be where it was. */
+static void resolve_restart(Stage *s, const Step *step, Deed *deed)
+{
+    EntityState *vm = deed->target;
+
+    if (kill_is_meant(s->engine, vm) && s->engine->now_us < kill_at_us(vm)) {
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("it is not killed before it was paused for %d s", (int) (KILL_PAUSED_US / US_PER_S)));
+        deed->until_us = kill_at_us(vm);
+        return;
+    }
+    for (guint i = 0; i < vm->vm->copies->len; i++) {
+        const Copy *copy = vm->vm->copies->pdata[i];
+
+        if (host_is_up(copy->host)) {
+            deed_command(deed, "vm.stop", vm, copy->host->host->agent, deed_arguments(vm, step));
+            return;
+        }
+    }
+    resolve_start(s, step, NULL, deed);
+}
+
+bool action_starts(const char *action)
+{
+    return strcmp(action, "vm.start") == 0 || strcmp(action, "vm.restart") == 0 || strcmp(action, "vm.relocate") == 0;
 }
 
 static bool stopped_on_purpose(const EntityState *vm)
@@ -237,24 +278,28 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
     EntityState *vm = deed->target;
     const char *action = step->action;
     bool moves = strcmp(action, "vm.migrate") == 0 || strcmp(action, "vm.relocate") == 0;
-    static const char *const starting[] = { "vm.start", "vm.reboot", "vm.reset", "vm.resume", "vm.relocate", NULL };
+    static const char *const starting[] = { "vm.start", "vm.reboot", "vm.reset", "vm.resume", "vm.restart", "vm.relocate", NULL };
 
     if (stopped_on_purpose(vm) && g_strv_contains(starting, action)) {
         deed_cannot(deed, "%s is %s because of %s: it is not ours to start", vm->path, vm->state, vm->intent);
-    } else if (moves && paused_by_storage(vm)) {
+    } else if (moves && vm_paused_by_storage(vm)) {
         deed_cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
-    } else if (strcmp(action, "vm.resume") == 0 && resume_must_wait(s->engine, deed)) {
-        return;
+    } else if (strcmp(action, "vm.resume") == 0) {
+        resolve_resume(s->engine, step, deed);
     } else if (start_must_wait(s->engine, action, deed)) {
         return;
     } else if (strcmp(action, "vm.start") == 0) {
         resolve_start(s, step, NULL, deed);
+    } else if (strcmp(action, "vm.restart") == 0) {
+        resolve_restart(s, step, deed);
     } else if (strcmp(action, "vm.relocate") == 0) {
         resolve_relocate(s, step, incident, deed);
     } else if (strcmp(action, "vm.migrate") == 0) {
         resolve_migrate(s, step, deed);
     } else if (vm->vm->host == NULL || vm->vm->host->host->agent == NULL) {
         deed_cannot(deed, "no host agent knows %s", vm->path);
+    } else if ((strcmp(action, "vm.reset") == 0 || strcmp(action, "vm.reboot") == 0) && vm->vm->located && vm->vm->copies->len == 0) {
+        resolve_start(s, step, NULL, deed); /* it has ended meanwhile */
     } else {
         deed_command(deed, action, vm, vm->vm->host->host->agent, deed_arguments(vm, step));
     }
@@ -422,6 +467,8 @@ void action_answered(Stage *s, const Command *command, const Result *result)
     } else if (strcmp(command->action, "vm.stop") == 0 && done && g_strcmp0(state, "stopped") == 0) {
         EntityState *host = host_by_agent(s->engine, command->agent);
 
+        if (host != NULL && target->vm->lingers == host)
+            target->vm->lingers = NULL;
         if (host != NULL)
             proof_copy_gone(s, target, host, "its host says that it stopped it", NULL);
     } else if (strcmp(command->action, "host.fence") == 0 && done && g_strcmp0(state, "off") == 0) {

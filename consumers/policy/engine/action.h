@@ -41,6 +41,7 @@ json_t *deed_arguments(const EntityState *target, const Step *step); /* "name" a
 /* The command of @one becomes one of @deed, for @item of its plan. */
 void deed_take(Deed *deed, Deed *one, guint item);
 
+bool action_starts(const char *action); /* a VM, though it may have to be stopped first */
 /* What one action means for @ret->target, which is set; not for those of many commands. */
 void action_resolve_on(Stage *s, Incident *incident, const Step *step, Deed *ret);
 void action_resolve(Stage *s, Incident *incident, const Step *step, Deed *ret);

@@ -111,7 +111,7 @@ static bool event_is_new(Stage *s, const EventFields *f)
     return true;
 }
 
-/* NULL: the event is older than what is known. */
+/* NULL: the event is older than what is known, or says nothing of its state. */
 static EntityState *entity_update(Stage *s, const Event *event)
 {
     const EventFields *f = event_fields(event);
@@ -130,6 +130,8 @@ static EntityState *entity_update(Stage *s, const Event *event)
         return NULL;
     }
     entity->sequence = f->sequence;
+    if (entity->vm != NULL && facts_of_old_copy(s, entity, event))
+        return NULL;
     entity->since_us = s->engine->now_us;
     if (entity->host == NULL) /* a host's state is its verdict */
         text_set(&entity->state, state == NULL ? f->kind : state + 1);
@@ -153,12 +155,12 @@ static bool is_well(const Engine *engine, const Incident *incident, const char *
     return g_strcmp0(incident->entity->state, well) == 0;
 }
 
-/* Failed, or stopped though nobody said so: what a step was to mend is there again. */
+/* Failed, paused by its storage, or stopped though nobody said so: what a step was to mend is there again. */
 static bool is_ill(const EntityState *entity)
 {
     static const char *const ill[] = { "failed", "lost", "fault", "crashed", "panicked", "hung", "dead", NULL };
 
-    return g_strv_contains(ill, entity->state) ||
+    return g_strv_contains(ill, entity->state) || (entity->vm != NULL && vm_paused_by_storage(entity)) ||
            (strcmp(entity->state, "stopped") == 0 && g_strcmp0(entity->intent, "none") == 0);
 }
 

@@ -292,17 +292,28 @@ bool evidence_is_independent(Engine *engine, const EntityState *entity)
     return host != NULL && host->host->independent && (host->host->verdict == VERDICT_DEAD || host->host->verdict == VERDICT_OFF);
 }
 
+/* Since it hangs. What was said before says nothing of it; and a kernel that spins keeps its vCPUs busy while its watchdog fires. */
+static bool gives_signs_again(const EntityState *entity)
+{
+    const VmState *vm = entity->vm;
+    const ChannelState *channels[] = { &vm->agent, &vm->qga, g_strcmp0(vm->reason, "watchdog") == 0 ? NULL : &vm->progress };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(channels); i++)
+        if (channels[i] != NULL && channels[i]->says == SAYS_ALIVE && channels[i]->at_us > entity->since_us)
+            return true;
+    return false;
+}
+
 /* An agent that is silent in a guest whose vCPUs work is a lost agent, not a hung guest. */
 void evidence_judge_vm(Stage *s, EntityState *entity, const Event *event)
 {
     const VmState *vm = entity->vm;
     bool silent = vm->agent.says == SAYS_GONE || vm->qga.says == SAYS_GONE;
-    bool sign = vm->agent.says == SAYS_ALIVE || vm->qga.says == SAYS_ALIVE;
     bool fresh = s->engine->now_us - vm->progress.at_us <= s->engine->policy->evidence.stale_us;
+    bool works = vm->agent.says == SAYS_ALIVE || vm->qga.says == SAYS_ALIVE || vm->progress.says == SAYS_ALIVE;
 
-    bool works = sign || vm->progress.says == SAYS_ALIVE;
-
-    if (strcmp(entity->state, "hung") == 0 && works) {
+    if (strcmp(entity->state, "hung") == 0 && gives_signs_again(entity)) {
+        g_clear_pointer(&entity->vm->reason, g_free);
         event_derive(s, entity, "vm.running", event, json_pack("{s:s, s:s}", "intent", "none", "reason", "it gives signs again"));
         return;
     }

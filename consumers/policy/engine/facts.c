@@ -119,6 +119,13 @@ const char *vm_on_io_error(const Engine *engine, const EntityState *vm)
     return app_vm == NULL ? "auto_resume" : app_vm->on_io_error;
 }
 
+bool vm_paused_by_storage(const EntityState *vm)
+{
+    static const char *const reasons[] = { "io-error", "enospc", "eperm", NULL };
+
+    return strcmp(vm->state, "paused") == 0 && vm->vm->reason != NULL && g_strv_contains(reasons, vm->vm->reason);
+}
+
 EntityState *host_by_agent(Engine *engine, const char *agent)
 {
     return agent == NULL ? NULL : g_hash_table_lookup(engine->host_agents, agent);
@@ -226,6 +233,8 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
 
         if (listed && copy == NULL)
             proof_copy_add(vm->vm, host, event_fields(event)->boot_id, event_fields(event)->sequence);
+        else if (!listed && vm->vm->lingers == host)
+            vm->vm->lingers = NULL;
         else if (!listed && copy != NULL && copy->command == NULL && copy->sequence < event_fields(event)->sequence)
             proof_copy_gone(s, vm, host, "its host does not have it", event_fields(event)->id);
     }
@@ -295,9 +304,13 @@ static void lease_event(Stage *s, EntityState *entity, const Event *event)
         if (copy->command == NULL && (event_fields(event)->sequence == 0 || copy->sequence <= event_fields(event)->sequence)) {
             g_autofree char *how = g_strdup_printf("its lease is %s", says);
 
+            vm->lingers = strcmp(says, "expired") == 0 ? copy->host : NULL;
             proof_copy_gone(s, entity, copy->host, how, event_fields(event)->id);
         }
     }
+    /* It must not go on where it is. What is to be left paused waits for a human. */
+    if (vm->lingers != NULL && vm->copies->len == 0 && vm_paused_by_storage(entity) && strcmp(vm_on_io_error(s->engine, entity), "leave_paused") != 0)
+        event_derive(s, entity, "vm.lost", event, json_pack("{s:s, s:s}", "reason", "its lease expired while it was paused", "intent", "none"));
 }
 
 static void vm_evidence(Stage *s, EntityState *entity, const Event *event)
@@ -341,12 +354,51 @@ static void vm_seen_on(Stage *s, EntityState *entity, EntityState *host, const E
                    "%s runs on %s, and may still run elsewhere: it will not be started", entity->path, host->path);
 }
 
+static bool is_over(const char *state)
+{
+    return strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0;
+}
+
+/* Its host says so of this life of it; or nobody says which life is meant. */
+static void copy_ended(Stage *s, EntityState *vm, EntityState *host, const EventFields *f)
+{
+    const Copy *copy = proof_copy(vm->vm, host);
+    bool same_life = copy != NULL && (f->boot_id == NULL || copy->boot_id == NULL || strcmp(f->boot_id, copy->boot_id) == 0 ||
+                                      g_strcmp0(f->boot_id, host->boot_id) == 0);
+
+    if (same_life && copy->command == NULL)
+        proof_copy_gone(s, vm, host, "its host says it has stopped", f->id);
+    if (vm->vm->lingers == host)
+        vm->vm->lingers = NULL;
+}
+
+bool facts_of_old_copy(Stage *s, EntityState *entity, const Event *event)
+{
+    VmState *vm = entity->vm;
+    const EventFields *f = event_fields(event);
+    const char *state = strchr(f->kind, '.') + 1;
+    EntityState *host = host_named(s, event, "host");
+    bool runs = vm->host != NULL && proof_copy(vm, vm->host) != NULL && !is_over(entity->state) && strcmp(entity->state, "lost") != 0;
+
+    if (host == NULL || host == vm->host || !runs)
+        return false;
+    if (is_over(state) ? g_strcmp0(event_data_string(event, "reason"), "migrated") == 0 : vm->lingers != host)
+        return false;
+    put_record(s, "old-copy", NULL, entity->path, json_pack("{s:s, s:s, s:s}", "event", f->id, "host", host->path, "state", state),
+               "%s is %s on %s: that is not the copy that runs on %s", entity->path, state, host->path, vm->host->path);
+    if (is_over(state))
+        copy_ended(s, entity, host, f);
+    else
+        proof_copy_add(vm, host, f->boot_id, f->sequence);
+    return true;
+}
+
 static void vm_state(Stage *s, EntityState *entity, const Event *event)
 {
     const EventFields *f = event_fields(event);
     EntityState *host = host_named(s, event, "host"), *to = host_named(s, event, "to");
     VmState *vm = entity->vm;
-    bool over = strcmp(entity->state, "stopped") == 0 || strcmp(entity->state, "crashed") == 0;
+    bool over = is_over(entity->state);
 
     if (over) {
         jobs_over(s, entity);
@@ -356,6 +408,7 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
 
     g_free(vm->reason);
     vm->reason = g_strdup(event_data_string(event, "reason"));
+    vm->paused_us = strcmp(entity->state, "paused") != 0 ? 0 : vm->paused_us == 0 ? s->engine->now_us : vm->paused_us;
     vm->was_full = strcmp(entity->state, "running") != 0 && (vm->was_full || g_strcmp0(vm->reason, "enospc") == 0);
     if (event_data_string(event, "address") != NULL && g_strcmp0(vm->address, event_data_string(event, "address")) != 0)
         s->wake |= WAKES(REFERENCE);
@@ -372,12 +425,7 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     if (!over) {
         vm_seen_on(s, entity, host, event);
     } else {
-        const Copy *copy = proof_copy(vm, host);
-        bool same_life = copy != NULL && (f->boot_id == NULL || copy->boot_id == NULL || strcmp(f->boot_id, copy->boot_id) == 0 ||
-                                          g_strcmp0(f->boot_id, host->boot_id) == 0);
-
-        if (same_life && copy->command == NULL)
-            proof_copy_gone(s, entity, host, "its host says it has stopped", f->id);
+        copy_ended(s, entity, host, f);
         vm->host = host;
     }
     if (to != NULL) /* it migrates, or has migrated, there */
@@ -426,6 +474,17 @@ static bool needs_storage(const EntityState *vm, const char *id)
     return list_has(vm->vm->storage, id);
 }
 
+/* To tell a human once more helps nobody. */
+static bool can_act(const Engine *engine, const Incident *incident)
+{
+    const Rule *rule = policy_rule(engine->policy, incident->rule);
+
+    for (guint i = 0; rule != NULL && i < rule->ladder->len; i++)
+        if (action_kind(((const Step *) rule->ladder->pdata[i])->action) != NULL)
+            return true;
+    return false;
+}
+
 /* What was given up because of it is tried again: nobody has to come for what the storage's return mends. */
 static void storage_well(Stage *s, const EntityState *storage)
 {
@@ -434,7 +493,7 @@ static void storage_well(Stage *s, const EntityState *storage)
         EntityState *vm = s->engine->vms->pdata[i];
 
         if (vm->incident != NULL && vm->incident->state == INCIDENT_NEEDS_HUMAN && strcmp(vm->state, "paused") == 0 &&
-            needs_storage(vm, entity_id(storage))) {
+            needs_storage(vm, entity_id(storage)) && can_act(s->engine, vm->incident)) {
             incident_move(vm->incident, INCIDENT_OPEN);
             ladder_restart(vm->incident);
             vm->incident->wait = WAIT_STORAGE;

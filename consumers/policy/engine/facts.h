@@ -59,6 +59,7 @@ typedef struct VmState {
     EntityState *host;         /* the one it was last seen on; NULL: never */
     GPtrArray *copies;         /* of Copy: no copy runs anywhere else, if located */
     GPtrArray *proofs;         /* of char *: how each copy went since the last start, for people and for the next start's proof */
+    EntityState *lingers;      /* its lease expired there, and its host has not said since that it ended: nothing starts it there; or NULL */
     bool located;              /* some host agent has told where it is */
     bool ha;                   /* its host agent says that it shall come back */
     bool was_full;             /* full storage paused it, and it has not run since: no reason to leave its host */
@@ -70,6 +71,7 @@ typedef struct VmState {
     char *reason;              /* of its state: "io-error" …; or NULL */
     GArray *boots_us;          /* of int64_t: how long its last boots took, newest last */
     int64_t booting_since_us;  /* 0: it does not boot */
+    int64_t paused_us;         /* since when it is paused; 0: it is not */
     int64_t down_us;           /* when it was last seen not to run: what its services said before is over; 0: never */
     char *before_lost;         /* its state before its host was given up; or NULL */
     struct {
@@ -90,12 +92,17 @@ void facts_from_json(Engine *engine, EntityState *entity, const json_t *json);
 /* What @event says beyond its state; called after the entity's state is written, and for those that only happened. */
 void facts_event(Stage *s, EntityState *entity, const Event *event);
 
+/* True: @event tells of a copy of @vm that is not the one that runs now, and what that says of copies is taken down; the VM's state is
+ * what it was. Called before the entity's state is written. */
+bool facts_of_old_copy(Stage *s, EntityState *vm, const Event *event);
+
 /* Topology; NULL: not known. */
 EntityState *vm_of(Engine *engine, const EntityState *entity);   /* a service's VM; a VM itself */
 EntityState *host_of(Engine *engine, const EntityState *entity); /* a service's or VM's host; a host itself */
 const char *host_domain(const Engine *engine, const EntityState *host, const char *domain); /* "rack" "power" "switch" */
 /* What the policy says of @vm; *ret_app (may be NULL) its application. NULL: nothing. */
 const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Application **ret_app);
+bool vm_paused_by_storage(const EntityState *vm);
 bool vm_is_ha(const Engine *engine, const EntityState *vm);      /* the policy or its host agent says so */
 int vm_priority(const Engine *engine, const EntityState *vm);    /* 0 to 100; 50 when nobody says */
 const char *vm_on_io_error(const Engine *engine, const EntityState *vm); /* "auto_resume" when nobody says */

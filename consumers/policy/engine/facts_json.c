@@ -89,9 +89,12 @@ static json_t *vm_to_json(const VmState *vm)
     if (vm->boots_us->len > 0 || vm->booting_since_us != 0)
         json_object_set_new(json, "boots", boots_to_json(vm));
     json_set_string(json, "host", vm->host == NULL ? NULL : vm->host->path);
+    json_set_string(json, "lingers", vm->lingers == NULL ? NULL : vm->lingers->path);
     json_set_string(json, "address", vm->address);
     json_set_string(json, "reason", vm->reason);
     json_set_string(json, "before_lost", vm->before_lost);
+    if (vm->paused_us != 0)
+        json_object_set_new(json, "paused_us", json_integer(vm->paused_us));
     if (vm->down_us != 0)
         json_object_set_new(json, "down_us", json_integer(vm->down_us));
     if (vm->storage != NULL)
@@ -158,9 +161,11 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
     vm->memory_bytes = (uint64_t) json_int_or(json, "memory_bytes", 0);
     vm->vcpus = (unsigned) json_int_or(json, "vcpus", 0);
     vm->host = host == NULL ? NULL : entity_find(engine, host);
+    vm->lingers = entity_find(engine, json_string_or(json, "lingers", ""));
     vm->address = g_strdup(json_string_or(json, "address", NULL));
     vm->reason = g_strdup(json_string_or(json, "reason", NULL));
     vm->down_us = json_int_or(json, "down_us", 0);
+    vm->paused_us = json_int_or(json, "paused_us", 0);
     vm->before_lost = g_strdup(json_string_or(json, "before_lost", NULL));
     vm->storage = json_incref(json_object_get(json, "storage"));
 }

@@ -193,11 +193,6 @@ static bool quarantine_opens(const GateAsk *ask, Saying *saying)
     return false;
 }
 
-static bool action_starts(const char *action)
-{
-    return strcmp(action, "vm.start") == 0 || strcmp(action, "vm.relocate") == 0;
-}
-
 static bool busy_opens(const GateAsk *ask, Saying *saying)
 {
     Engine *engine = ask->stage->engine;

@@ -35,7 +35,7 @@ EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const c
         return NULL;
     if (is_worked_on(vm, incident))
         return vm;
-    if (is_worked_on(host, incident) && strcmp(action, "vm.start") != 0 && strcmp(action, "vm.relocate") != 0)
+    if (is_worked_on(host, incident) && !action_starts(action))
         return host;
     if (vm == NULL || !vm_is_down(vm) || g_strcmp0(action_kind(action), "service") != 0)
         return NULL;

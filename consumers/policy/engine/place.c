@@ -26,8 +26,7 @@ static bool is_waiting(const Engine *engine, const EntityState *vm)
     const Incident *incident = vm->incident;
     const Step *step = incident == NULL || incident->state != INCIDENT_OPEN ? NULL : incident_step(engine, incident);
 
-    return step != NULL && vm->vm->located && vm->vm->copies->len == 0 &&
-           (strcmp(step->action, "vm.start") == 0 || strcmp(step->action, "vm.relocate") == 0);
+    return step != NULL && vm->vm->located && vm->vm->copies->len == 0 && action_starts(step->action);
 }
 
 /* Those served before @vm, and @vm at the end. (transfer full) */

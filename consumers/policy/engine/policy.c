@@ -46,7 +46,11 @@ static const struct {
       { { "vm.start", 3 }, { "vm.relocate", 1 } } },
     { "reset-vms", "vm.*", "entity.ha && event.state in [\"hung\", \"panicked\"]", { { "vm.reset", 2 }, { "vm.relocate", 1 } } },
     { "resume-vms", "vm.paused",
-      "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"auto_resume\"", { { "vm.resume", 3 } } },
+      "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && (entity.on_io_error == \"auto_resume\" || "
+      "(entity.on_io_error == \"kill\" && event.reason == \"enospc\"))", { { "vm.resume", 3 } } },
+    { "kill-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"eperm\"] && entity.on_io_error == \"kill\"",
+      { { "vm.resume", 3 }, { "vm.restart", 2 } } },
+    { "tell-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"leave_paused\"", { { NULL } } },
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },

@@ -283,7 +283,7 @@ void policy_add_default_budgets(Policy *policy)
 }
 
 const char *const policy_actions[] = { "service.restart", "service.start", "service.stop", "vm.start", "vm.stop", "vm.shutdown", "vm.reboot",
-                                       "vm.reset", "vm.suspend", "vm.resume", "vm.migrate", "vm.relocate", "app.start", "app.stop",
+                                       "vm.reset", "vm.suspend", "vm.resume", "vm.migrate", "vm.restart", "vm.relocate", "app.start", "app.stop",
                                        "app.restart", "host.fence", "host.evacuate", NULL };
 
 const char *action_kind(const char *action)

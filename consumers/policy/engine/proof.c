@@ -67,6 +67,8 @@ void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const cha
         EntityState *vm = s->engine->vms->pdata[i];
         const Copy *copy = proof_copy(vm->vm, host);
 
+        if (boot_id == NULL && vm->vm->lingers == host) /* of another boot: its inventory says it */
+            vm->vm->lingers = NULL;
         if (copy != NULL && (boot_id == NULL || (copy->boot_id != NULL && strcmp(copy->boot_id, boot_id) != 0)))
             proof_copy_gone(s, vm, host, how, event_id);
     }

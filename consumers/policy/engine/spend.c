@@ -76,7 +76,7 @@ static bool takes_two(const GateAsk *ask)
 {
     const Command *first = ask->deed->kind == DEED_COMMANDS ? ask->deed->commands->pdata[0] : NULL;
 
-    return first != NULL && strcmp(ask->step->action, "vm.relocate") == 0 && strcmp(first->action, "vm.stop") == 0;
+    return first != NULL && action_starts(ask->step->action) && strcmp(first->action, "vm.stop") == 0;
 }
 
 static void claim_add(Claims *claims, const GateAsk *ask, const BudgetRule *budget, const char *value)
