@@ -325,7 +325,7 @@ static EntityState *fence_proxy(Engine *engine, const EntityState *host)
 }
 
 /* Life on storage without the network: the host is cut off, or its switch is gone, with everything behind it. Another host behind the same
- * switch that is heard tells which. */
+ * switch that is heard, and of which no channel says otherwise, tells which. */
 static bool switch_works(const Engine *engine, const EntityState *host)
 {
     const char *name = host_domain(engine, host, "switch");
@@ -333,7 +333,7 @@ static bool switch_works(const Engine *engine, const EntityState *host)
     for (guint i = 0; name != NULL && i < engine->hosts->len; i++) {
         const EntityState *other = engine->hosts->pdata[i];
 
-        if (other != host && other->host->channel[CHANNEL_SESSION].says == SAYS_ALIVE && g_strcmp0(host_domain(engine, other, "switch"), name) == 0)
+        if (other != host && other->host->verdict == VERDICT_ALIVE && g_strcmp0(host_domain(engine, other, "switch"), name) == 0)
             return true;
     }
     return false;

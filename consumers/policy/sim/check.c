@@ -91,10 +91,12 @@ void check_input(World *w, Seat *seat, const EngineInput *input)
         g_strcmp0(json_string_or(input->result->values, "state", NULL), "off") == 0)
         for (guint i = w->orders->len; i-- > 0;) {
             const Order *order = w->orders->pdata[i];
+            Knows *knows = &seat->knows[order->target->number];
 
             if (strcmp(order->command->id, input->result->command_id) == 0) {
-                if (seat_now_us(w, seat) <= order->command->deadline_ms * US_PER_MS) /* else nobody waits for it any more */
-                    seat->knows[order->target->number].off = true;
+                /* Late, nobody waits for it any more; of a host that has been heard since, it may be from before that life. */
+                if (seat_now_us(w, seat) <= order->command->deadline_ms * US_PER_MS && knows->gone_us[SEEN_SESSION] != 0)
+                    knows->off = true;
                 break;
             }
         }
@@ -226,6 +228,21 @@ static void check_fence(World *w, Seat *seat, const Order *order)
         world_fail(w, INVARIANT_FENCING, "%s is fenced, and the engine was told that it is off", host->thing.id);
 }
 
+/* Stopped because its storage is full, a VM stays: elsewhere the storage is as full. But for a host that is no longer heard, its death is
+ * a reason of its own. */
+static void check_full_stays(World *w, Seat *seat, const Order *order)
+{
+    const Vm *vm = (const Vm *) (const void *) order->target;
+    const char *to = json_string_or(order->command->arguments, "host", "");
+
+    if (order->target->kind != THING_VM || strcmp(order->command->action, "vm.start") != 0 || !vm->was_full || !w->storages[vm->storage].full ||
+        strcmp(to, vm->home->thing.id) == 0 || seat->knows[vm->home->thing.number].gone_us[SEEN_SESSION] != 0)
+        return;
+    if (order->command->incident != NULL && strcmp(vm->stopped_for, order->command->incident) == 0)
+        world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and is to move from %s to %s", vm->thing.id,
+                   vm->home->thing.id, to);
+}
+
 static void check_issued_once(World *w, Seat *seat, const Order *order)
 {
     g_autofree char *key = g_strdup_printf("%s %s %s %" G_GINT64_FORMAT, order->command->incident, order->command->entity,
@@ -252,6 +269,7 @@ void check_command(World *w, Seat *seat, Order *order, bool again)
     check_issued_once(w, seat, order);
     check_budgets(w, seat, order);
     check_job(w, seat, order);
+    check_full_stays(w, seat, order);
     if (order->target->kind == THING_HOST && strcmp(order->command->action, "host.fence") == 0)
         check_fence(w, seat, order);
 }

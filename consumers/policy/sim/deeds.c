@@ -68,10 +68,6 @@ static void on_start(World *w, void *subject, int64_t argument)
     } else if (why != NULL || chance(w, &d->vm->dice, w->options->profile->slow_start)) {
         fail(w, d->agent, d->order, why);
     } else {
-        if (d->vm->was_full && d->vm->home != d->host && w->storages[d->vm->storage].full && d->order->command->incident != NULL &&
-            g_str_equal(d->vm->stopped_for, d->order->command->incident))
-            world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and was moved from %s to %s", d->vm->thing.id,
-                       d->vm->home->thing.id, d->host->thing.id);
         vm_begin(w, d->vm, d->host, true);
         agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "running");
     }
