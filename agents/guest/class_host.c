@@ -2,7 +2,7 @@
  * carries; libqmf2's own heartbeat (attributes) is the session's. */
 #include "agents/guest/classes.h"
 #include "agents/guest/host_facts.h"
-#include "agents/guest/services/child.h"
+#include "agents/common/child.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/log.h"

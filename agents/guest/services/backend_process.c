@@ -6,7 +6,7 @@
  *     and a pid that was given to another program is never taken for it. Adopted, it is watched by a pidfd as before; only its exit
  *     status is lost, since that goes to a parent.
  *   - With an sd_notify watchdog it is called failed while it still runs: hung is not running. What to do is again the policy's. */
-#include "agents/guest/services/child.h"
+#include "agents/common/child.h"
 #include "agents/guest/services/later.h"
 #include "agents/guest/services/memory.h"
 #include "agents/guest/services/notify.h"

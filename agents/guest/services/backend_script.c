@@ -1,6 +1,6 @@
 /* OCF agents, LSB scripts and commands given in the settings: three ways to find a program and its environment, one way to run it
  * and to read its answer. */
-#include "agents/guest/services/child.h"
+#include "agents/common/child.h"
 #include "agents/guest/services/later.h"
 
 #include "lib/base/clock.h"

@@ -1,6 +1,6 @@
 #include "agents/guest/services/test_world.h"
 
-#include "agents/guest/services/child.h"
+#include "agents/common/child.h"
 
 #include <pwd.h>
 #include <signal.h>

@@ -1,8 +1,8 @@
 /* Runs one program to its end: own session and process group, a deadline that kills the whole group, what it printed kept within
  * a limit. Thread: the owner's main loop. The completion never runs inside child_start and runs exactly once, unless the child is
  * freed before (then the group is killed and nothing is told). */
-#ifndef MEND_GUEST_CHILD_H
-#define MEND_GUEST_CHILD_H
+#ifndef MEND_COMMON_CHILD_H
+#define MEND_COMMON_CHILD_H
 
 #include "lib/base/base.h"
 
@@ -14,6 +14,7 @@ typedef struct ChildResult { /* borrowed during the completion */
     const char *output;      /* stdout; NUL-terminated, cut at the limit */
     size_t output_bytes;
     const char *last_words;  /* last line of stderr, "" when none: the part of a reason a person wants to read */
+    const char *words;       /* the end of stderr, as it came: any bytes */
 } ChildResult;
 typedef void (*ChildDone)(const ChildResult *result, void *user);
 
@@ -23,7 +24,9 @@ typedef struct ChildOptions {
     const char *folder;        /* NULL: "/" */
     int64_t deadline_us;       /* monotonic; 0 is refused: every operation has a deadline */
     size_t max_output_bytes;   /* 0: 4096 */
+    const char *input;         /* its stdin, at most CHILD_INPUT_MAX_BYTES; NULL: /dev/null */
 } ChildOptions;
+#define CHILD_INPUT_MAX_BYTES 60000
 
 #define CHILD_ERROR child_error_quark()
 GQuark child_error_quark(void);
@@ -44,6 +47,7 @@ typedef struct SpawnOptions {
     char *const *environment;    /* NULL: ours */
     const char *folder;          /* NULL: "/" */
     const char *user;            /* NULL: stay who we are */
+    int in_fd;                   /* becomes 0; 0: /dev/null does */
     int out_fd, err_fd;          /* become 1 and 2; -1: inherited */
     const char *pid_variable;    /* when set, NAME=PID is added to the environment in the child ("WATCHDOG_PID") */
 } SpawnOptions;

@@ -5,7 +5,7 @@
  *
  * The end of the program is the end of the operation, not the end of its pipes: a daemon that a start script leaves behind may hold
  * them for ever. */
-#include "agents/guest/services/child.h"
+#include "agents/common/child.h"
 
 #include "lib/base/clock.h"
 
@@ -119,7 +119,7 @@ static _Noreturn void child_side(const SpawnOptions *options, const Prepared *p,
 
     setsid();
     reset_signals();
-    null_fd = open("/dev/null", O_RDWR);
+    null_fd = options->in_fd > 0 ? options->in_fd : open("/dev/null", O_RDWR);
     dup2(null_fd, 0);
     if (options->out_fd >= 0)
         dup2(options->out_fd, 1);
@@ -195,6 +195,7 @@ struct Child {
     guint exit_source, out_source, err_source, deadline_source;
     GString *output, *words;
     size_t max_output_bytes;
+    char *said; /* words, before the last line is cut out of them */
     bool timed_out;
 };
 
@@ -235,6 +236,7 @@ void child_free(Child *child)
     close(child->err_fd);
     g_string_free(child->output, TRUE);
     g_string_free(child->words, TRUE);
+    g_free(child->said);
     g_free(child);
 }
 
@@ -293,6 +295,7 @@ static void child_finish(Child *child, int wait_status)
     child_stop_watching(child);
     result.output = child->output->str;
     result.output_bytes = child->output->len;
+    result.words = child->said = g_strdup(child->words->str);
     result.last_words = last_line(child->words);
     child->done(&result, child->user); /* child may be freed by this */
 }
@@ -330,24 +333,55 @@ static gboolean on_deadline(void *user)
     return G_SOURCE_REMOVE;
 }
 
+/* A pipe takes it whole before anybody reads. 0: there is none; -1: error is set. */
+static int input_open(const char *input, GError **error)
+{
+    size_t n_bytes = input != NULL ? strlen(input) : 0;
+    int ends[2];
+
+    if (input == NULL)
+        return 0;
+    if (n_bytes > CHILD_INPUT_MAX_BYTES) {
+        g_set_error(error, CHILD_ERROR, CHILD_ERROR_SYSTEM, "%zu bytes of input are more than %d", n_bytes, CHILD_INPUT_MAX_BYTES);
+        return -1;
+    }
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        g_set_error(error, CHILD_ERROR, CHILD_ERROR_SYSTEM, "no pipe: %s", g_strerror(errno));
+        return -1;
+    }
+    bool written = write(ends[1], input, n_bytes) == (ssize_t) n_bytes;
+    close(ends[1]);
+    if (written)
+        return ends[0];
+    close(ends[0]);
+    g_set_error(error, CHILD_ERROR, CHILD_ERROR_SYSTEM, "its input does not fit into a pipe");
+    return -1;
+}
+
 Child *child_start(const ChildOptions *options, ChildDone done, void *user, GError **error)
 {
-    int out[2], err[2], pidfd;
+    int in, out[2], err[2], pidfd;
     pid_t pid;
     Child *child;
 
     g_assert(options->deadline_us > 0);
+    if ((in = input_open(options->input, error)) < 0)
+        return NULL;
     if (pipe2(out, O_CLOEXEC | O_NONBLOCK) != 0 || pipe2(err, O_CLOEXEC | O_NONBLOCK) != 0) {
         g_set_error(error, CHILD_ERROR, CHILD_ERROR_SYSTEM, "no pipe: %s", g_strerror(errno));
+        if (in > 0)
+            close(in);
         return NULL;
     }
     fcntl(out[1], F_SETFL, 0); /* the program's ends block as it expects */
     fcntl(err[1], F_SETFL, 0);
     const SpawnOptions spawn_options = {.argv = options->argv, .environment = options->environment, .folder = options->folder,
-                                        .out_fd = out[1], .err_fd = err[1]};
+                                        .in_fd = in, .out_fd = out[1], .err_fd = err[1]};
     bool started = spawn(&spawn_options, &pid, &pidfd, error);
     close(out[1]);
     close(err[1]);
+    if (in > 0)
+        close(in);
     if (!started) {
         close(out[0]);
         close(err[0]);
