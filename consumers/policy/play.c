@@ -94,9 +94,9 @@ static void say_command(Play *p, const EngineOutput *output, int64_t now_us)
         say(p, now_us, json_pack("{s:s, s:s, s:s, s:s, s:O}", "command", command->action, "entity", command->entity, "agent", command->agent,
                                  "control", json_string_or(output->json, "rule", ""), "value", json_object_get(control, "value")));
     else
-        say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
+        say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
                              "agent", command->agent, "attempt", (json_int_t) json_int_or(output->json, "attempt", 0), "epoch",
-                             (json_int_t) command->epoch, "parameters", parameters));
+                             (json_int_t) command->epoch, "parameters", parameters, "definition_hash", json_object_get(command->arguments, "definition_hash")));
     if (!again)
         g_ptr_array_add(p->commands, g_strdup(command->id));
 }
@@ -108,7 +108,7 @@ static void say_output(Play *p, const EngineOutput *output, int64_t now_us)
     static const char *const told[] = { "incident.open", "incident.waits", "incident.needs-human", "attempt.failed", "not-a-failure",
                                         "rule.passed-over", "step.used-up", "step.skipped", "hold", "hold.released", "operator.refused",
                                         "result.late", "control.none", "control.would", "control.result", "suppressed", "quiet.begun", "quiet.ended", "job.overdue",
-                                        "quarantine", "quarantine.refused", "quarantine.ended", "approval", "flapping", "flapping.ended", "numbering", "verdict", "proof", "copies", "hosts.fault", "hosts.well", NULL };
+                                        "quarantine", "quarantine.refused", "quarantine.ended", "approval", "flapping", "flapping.ended", "numbering", "verdict", "proof", "copies", "old-copy", "hosts.fault", "hosts.well", NULL };
 
     if (output->kind == OUTPUT_COMMAND)
         say_command(p, output, now_us);

@@ -68,7 +68,8 @@ static void log_said(const EngineOutput *output)
         log_notice("%s: %s, attempt %d (command %s, incident %s)", output->command->entity, output->command->action,
                    (int) json_int_or(output->json, "attempt", 0), output->command->id, incident);
     else if (output->kind == OUTPUT_RECORD)
-        log_info("%s%s%s", json_string_or(output->json, "entity", ""), incident == NULL ? "" : ": ", json_string_or(output->json, "text", ""));
+        log_info("%s%s%s", incident == NULL ? "" : json_string_or(output->json, "entity", ""), incident == NULL ? "" : ": ",
+                 json_string_or(output->json, "text", ""));
 }
 
 static void outputs_leave(Policyd *p, EngineOutputs *outputs)
@@ -244,6 +245,10 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
     g_autoptr(Policy) checked = policy_of_file(p->policy_path, error);
     if (checked == NULL || !machine_begin(p, options->data, error))
         return NULL;
+    g_autofree char *file = g_strdup_printf("definitions-%s", p->name), *folder = g_build_filename(options->data, file, NULL);
+    p->keeper = keeper_new(folder, p->machine, error);
+    if (p->keeper == NULL)
+        return NULL;
     p->base_mono_us = clock_now_us();
     p->base_wall_us = MAX(clock_wall_us(), machine_now_us(p->machine, 0));
     remind(p);
@@ -265,6 +270,7 @@ void policyd_free(Policyd *p)
     source_clear(&p->keeping);
     if (p->machine != NULL && !p->failed && p->bus != NULL)
         machine_snapshot(p->machine, NULL); /* spares the next start a replay; the records are enough without it */
+    keeper_free(p->keeper);
     machine_free(p->machine);
     notifier_free(p->notifier);
     g_ptr_array_unref(p->outputs);

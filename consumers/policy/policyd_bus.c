@@ -220,6 +220,7 @@ static void on_state(AmqpClient *client, AmqpState state, const GError *why, voi
     bool was_open = bus->open;
 
     bus->open = state == AMQP_STATE_OPEN;
+    keeper_use(bus->p->keeper, bus->open ? bus->console : NULL);
     if (bus->open) {
         g_clear_pointer(&bus->last_problem, g_free);
         qmf_session_when_ready(bus->session, on_ready, bus);
@@ -251,6 +252,8 @@ static void on_event(AmqpReceiver *receiver, AmqpDelivery *delivery, const AmqpM
     if (g_str_has_prefix(event_fields(event)->kind, "service.failed"))
         crash_at(CRASH_EVENT_TAKEN);
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_EVENT, .event = event }, delivery);
+    if (g_str_has_prefix(event_fields(event)->kind, "vm."))
+        keeper_event(bus->p->keeper, event);
     uint64_t after = engine_sequence(machine_engine(bus->p->machine));
     if (before != 0 && (after > before + 1 || after < before)) {
         log_info("policy: events %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " are missing: asking what is true", before + 1, after - 1);
@@ -355,13 +358,14 @@ static bool has_argument(const QmfMethod *method, const char *name)
 }
 
 /* Its arguments in the widths the schema declares. */
-static Value *request_body(const Command *command, GError **error)
+static Value *request_body(const Bus *bus, const Command *command, GError **error)
 {
     const char *object;
     g_autofree char *name = method_of(command, &object);
     const QmfClass *class = qmf_schema_find(qmf_schema_builtin(), MEND_PACKAGE, object);
     const QmfMethod *method = class == NULL ? NULL : qmf_class_method(class, name);
-    g_autoptr(Value) arguments = value_from_json(command->arguments);
+    g_autoptr(json_t) filled = keeper_fill_in(bus->p->keeper, command->arguments);
+    g_autoptr(Value) arguments = value_from_json(filled);
 
     if (method == NULL) {
         g_set_error(error, QMF_ERROR, QMF_ERROR_UNKNOWN, "no method does %s", command->action);
@@ -379,11 +383,11 @@ static Value *request_body(const Command *command, GError **error)
     return body;
 }
 
-static AmqpMessage *request_message(const Command *command, int64_t deadline_ms, int64_t left_us, GError **error)
+static AmqpMessage *request_message(const Bus *bus, const Command *command, int64_t deadline_ms, int64_t left_us, GError **error)
 {
     g_autoptr(QmfMessage) request = qmf_message_new(QMF_METHOD_REQUEST);
 
-    request->body = request_body(command, error);
+    request->body = request_body(bus, command, error);
     if (request->body == NULL)
         return NULL;
     request->subject = g_strdup(command->agent);
@@ -408,7 +412,7 @@ void bus_send(Bus *bus, const Command *command)
 
     if (left_us <= 0)
         return; /* its deadline is at hand in the engine too */
-    g_autoptr(AmqpMessage) message = request_message(command, (clock_wall_us() + left_us) / US_PER_MS, left_us, &error);
+    g_autoptr(AmqpMessage) message = request_message(bus, command, (clock_wall_us() + left_us) / US_PER_MS, left_us, &error);
     Sent *sent = g_new0(Sent, 1);
     *sent = (Sent){ bus, g_strdup(command->id), g_strdup(command->incident), g_strdup(command->agent) };
     if (message != NULL &&
@@ -467,6 +471,7 @@ void bus_free(Bus *bus)
     if (bus == NULL)
         return;
     bus->open = false;
+    keeper_use(bus->p->keeper, NULL);
     if (bus->retry != NULL) {
         g_source_destroy(bus->retry);
         g_source_unref(bus->retry);

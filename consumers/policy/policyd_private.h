@@ -5,6 +5,7 @@
 #include "consumers/policy/machine.h"
 #include "consumers/policy/notify.h"
 #include "consumers/policy/policyd.h"
+#include "consumers/policy/policyd_definitions.h"
 #include "lib/qmf/session.h"
 
 typedef struct Bus Bus;
@@ -15,6 +16,7 @@ struct Policyd {
     void *failed_user;
     Machine *machine;
     Notifier *notifier;
+    Keeper *keeper;
     Bus *bus;
     int64_t base_wall_us, base_mono_us; /* the engine's clock: the wall's at the start, then monotonic */
     EngineOutputs *outputs;             /* written, not yet committed */

@@ -114,6 +114,7 @@ static void start_on(Deed *deed, EntityState *vm, const EntityState *host, const
     if (host->boot_id != NULL)
         json_object_set_new(arguments, "boot_id", json_string(host->boot_id));
     json_object_set_new(arguments, "proof", proofs);
+    json_set_string(arguments, "definition_hash", vm->vm->definition); /* whoever sends it puts the text in its place */
     deed_command(deed, "vm.start", vm, host->host->agent, arguments);
 }
 

@@ -78,6 +78,10 @@ int64_t engine_due_us(const Engine *engine);
 uint64_t engine_sequence(const Engine *engine); /* newest event's */
 /* State of @path and the sequence it came with; false: never heard of. */
 bool engine_entity(const Engine *engine, const char *path, const char **ret_state, uint64_t *ret_sequence);
+/* VMs that may have to start where nobody knows them (highly available, or of the policy) and have told what they are made from, in the order
+ * of their paths. @agent: who told; may be NULL. */
+typedef void (*EngineDefinitionFn)(const char *path, const char *hash, const char *agent, void *user);
+void engine_each_definition(const Engine *engine, EngineDefinitionFn fn, void *user);
 /* Open incidents as objects, in the order they were opened. (transfer full) */
 json_t *engine_incidents(const Engine *engine);
 /* For `mend status`. (transfer full) */

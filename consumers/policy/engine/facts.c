@@ -61,6 +61,7 @@ void facts_free(EntityState *entity)
         g_array_unref(entity->vm->boots_us);
         json_decref(entity->vm->storage);
         g_free(entity->vm->address);
+        g_free(entity->vm->definition);
         g_free(entity->vm->reason);
         g_free(entity->vm->before_lost);
         g_free(entity->vm);
@@ -413,6 +414,7 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     if (event_data_string(event, "address") != NULL && g_strcmp0(vm->address, event_data_string(event, "address")) != 0)
         s->wake |= WAKES(REFERENCE);
     put_text(&vm->address, event_data_string(event, "address"));
+    put_text(&vm->definition, event_data_string(event, "definition_hash"));
     put_list(&vm->storage, event_value(event, "storage"));
     vm->memory_bytes = (uint64_t) MAX(0, json_int_or(event_data(event), "memory_bytes", (json_int_t) vm->memory_bytes));
     vm->vcpus = (unsigned) CLAMP(json_int_or(event_data(event), "vcpus", vm->vcpus), 0, 1 << 20);

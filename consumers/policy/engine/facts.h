@@ -68,6 +68,7 @@ typedef struct VmState {
     unsigned vcpus;
     json_t *storage;           /* list of ids, or NULL */
     char *address;
+    char *definition;          /* hash of what it is made from; NULL: not told */
     char *reason;              /* of its state: "io-error" …; or NULL */
     GArray *boots_us;          /* of int64_t: how long its last boots took, newest last */
     int64_t booting_since_us;  /* 0: it does not boot */

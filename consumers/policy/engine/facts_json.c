@@ -91,6 +91,7 @@ static json_t *vm_to_json(const VmState *vm)
     json_set_string(json, "host", vm->host == NULL ? NULL : vm->host->path);
     json_set_string(json, "lingers", vm->lingers == NULL ? NULL : vm->lingers->path);
     json_set_string(json, "address", vm->address);
+    json_set_string(json, "definition", vm->definition);
     json_set_string(json, "reason", vm->reason);
     json_set_string(json, "before_lost", vm->before_lost);
     if (vm->paused_us != 0)
@@ -163,6 +164,7 @@ static void vm_from_json(Engine *engine, VmState *vm, const json_t *json)
     vm->host = host == NULL ? NULL : entity_find(engine, host);
     vm->lingers = entity_find(engine, json_string_or(json, "lingers", ""));
     vm->address = g_strdup(json_string_or(json, "address", NULL));
+    vm->definition = g_strdup(json_string_or(json, "definition", NULL));
     vm->reason = g_strdup(json_string_or(json, "reason", NULL));
     vm->down_us = json_int_or(json, "down_us", 0);
     vm->paused_us = json_int_or(json, "paused_us", 0);

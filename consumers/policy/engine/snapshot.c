@@ -283,6 +283,16 @@ bool engine_entity(const Engine *engine, const char *path, const char **ret_stat
     return true;
 }
 
+void engine_each_definition(const Engine *engine, EngineDefinitionFn fn, void *user)
+{
+    for (guint i = 0; i < engine->vms->len; i++) {
+        const EntityState *vm = engine->vms->pdata[i];
+
+        if (vm->vm->definition != NULL && (vm_is_ha(engine, vm) || app_vm_of(engine, vm, NULL) != NULL))
+            fn(vm->path, vm->vm->definition, vm->agent, user);
+    }
+}
+
 json_t *engine_status(const Engine *engine)
 {
     json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:i, s:i}", "policy", engine->policy->name, "policy_version",

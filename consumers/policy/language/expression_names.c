@@ -24,7 +24,7 @@ static const struct {
     { "event.switch", &cel_string_type },      { "event.labels", &cel_list_of_string },    { "event.vms", &cel_list_of_string },
     { "event.lost", &cel_int_type },           { "event.total", &cel_int_type },           { "event.command", &cel_string_type },
     { "event.incident", &cel_string_type },    { "event.error", &cel_string_type },        { "event.text", &cel_string_type },
-    { "event.ha", &cel_bool_type },
+    { "event.ha", &cel_bool_type },           { "event.definition_hash", &cel_string_type },
 };
 
 static const struct {
