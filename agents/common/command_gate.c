@@ -204,7 +204,7 @@ void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, con
 {
     Running *running = running_of(gate, call);
     bool refused = strcmp(error, COMMAND_ERROR_UNKNOWN) == 0 || strcmp(error, COMMAND_ERROR_ARGUMENT) == 0 ||
-                   strcmp(error, COMMAND_ERROR_NOT_FOUND) == 0;
+                   strcmp(error, COMMAND_ERROR_NOT_FOUND) == 0 || strcmp(error, COMMAND_ERROR_UNSAFE) == 0;
     const LedgerAnswer answer = {.state = refused ? RESULT_REFUSED : RESULT_FAILED, .error = error, .text = text, .exception = true,
                                  .started_us = running != NULL ? running->started_us : 0, .ended_us = clock_wall_us()};
 

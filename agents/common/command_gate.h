@@ -17,8 +17,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CommandGate, command_gate_free)
 /* Answers @call; every method handler answers through these. @outputs: (transfer full), map or NULL.
  * @error: NULL: done; else COMMAND_ERROR_…: it ran and did not succeed, @text says why (also sent as mend.text). */
 void command_gate_return(CommandGate *gate, QmfCall *call, Value *outputs, const char *error, const char *text);
-/* Nothing was done, or nothing can be said in outputs: an exception with @text. @error: COMMAND_ERROR_…; UNKNOWN, ARGUMENT and NOT_FOUND
- * count as refused. */
+/* Nothing was done, or nothing can be said in outputs: an exception with @text. @error: COMMAND_ERROR_…; UNKNOWN, ARGUMENT, NOT_FOUND
+ * and UNSAFE count as refused. */
 void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, const char *text);
 
 /* The monotonic moment until which @call may work: @timeout_us from now, or the command's own deadline when that is earlier. */

@@ -60,6 +60,13 @@ const Value *host_call_arguments(const HostCall *call) { return qmf_call_argumen
 const char *host_call_method(const HostCall *call) { return qmf_call_method(call->call); }
 int64_t host_call_deadline_us(const HostCall *call) { return call->deadline_us; }
 
+int64_t host_call_limit_us(HostCall *call, int64_t own_us)
+{
+    if (value_get_int(qmf_call_arguments(call->call), "timeout_ms", 0) <= 0)
+        call->deadline_us = command_gate_deadline_us(call->call, own_us);
+    return call->deadline_us;
+}
+
 const char *host_call_name(const HostCall *call)
 {
     const char *name = value_get_string(qmf_call_arguments(call->call), "name");

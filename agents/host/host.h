@@ -47,6 +47,8 @@ const Value *host_call_arguments(const HostCall *call);
 const char *host_call_name(const HostCall *call);       /* the argument "name": the entity's ID; "" when absent */
 const char *host_call_method(const HostCall *call);
 int64_t host_call_deadline_us(const HostCall *call);    /* monotonic (clock_now_us): its timeout_ms or the command's own deadline */
+/* The same, after giving a call that names no timeout @own_us instead of the common minute. */
+int64_t host_call_limit_us(HostCall *call, int64_t own_us);
 /* Done. @state: what the entity is now ("stopped", "off"), or NULL. @values: (transfer full) further outputs, or NULL. */
 void host_call_done(HostCall *call, const char *state, Value *values, const char *text);
 /* It was tried and did not succeed: @error COMMAND_ERROR_…, @text for people: what failed and what to do. @values as above. */

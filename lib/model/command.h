@@ -11,6 +11,7 @@
 #define COMMAND_ERROR_UNKNOWN     "unknown-method"
 #define COMMAND_ERROR_ARGUMENT    "bad-argument"
 #define COMMAND_ERROR_NOT_FOUND   "not-found"
+#define COMMAND_ERROR_UNSAFE      "unsafe"         /* refused: it would do harm as things are, e.g. move a VM whose storage fails */
 #define COMMAND_ERROR_FAILED      "failed"         /* it ran and did not succeed: rc and text tell */
 #define COMMAND_ERROR_TIMEOUT     "timeout"
 #define COMMAND_ERROR_INTERRUPTED "interrupted"    /* the agent restarted while it ran */
