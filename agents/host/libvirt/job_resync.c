@@ -1,0 +1,369 @@
+#include "agents/host/libvirt/job_resync.h"
+
+#include "agents/host/libvirt/action.h"
+#include "agents/host/libvirt/freeze.h"
+#include "lib/base/clock.h"
+#include "lib/base/json.h"
+#include "lib/base/log.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+#define AGAIN_S 5
+#define UNKNOWN_END_US (1 * US_PER_HOUR) /* of a migration that somebody else began */
+
+struct Resync {
+    int refs; /* main loop only */
+    Host *host;
+    char *folder;
+    virConnectPtr (*connection)(void *user);
+    bool (*is_at_work)(void *user, const char *vm);
+    void *user;
+    guint timer;
+    bool looking, closed;
+    GPtrArray *found; /* Found */
+};
+
+typedef struct Found { /* a migration that goes on; owned by its job's watch and by resync->found until it ends */
+    gatomicrefcount refs;
+    Resync *resync;
+    char *vm;
+    virDomainPtr domain;
+    Job *job;
+    int64_t until_wall_us; /* 0: nobody said */
+    int ended;             /* atomic */
+} Found;
+
+typedef struct Look { /* one pass over what there is, in a thread */
+    Resync *resync;
+    virConnectPtr connection;
+    char *folder;
+    json_t *notes;       /* those that nobody is at */
+    GPtrArray *migrating; /* Found without a job */
+    bool left;           /* something is not settled */
+} Look;
+
+/* ---- progress of what libvirt is at ----------------------------------------------------------------------------------------------------- */
+
+static uint64_t number(virTypedParameterPtr stats, int n_stats, const char *name)
+{
+    unsigned long long value = 0;
+
+    return virTypedParamsGetULLong(stats, n_stats, name, &value) == 1 ? value : 0;
+}
+
+bool job_migration_progress(Job *job, virDomainPtr domain, bool *ret_is_outgoing)
+{
+    virTypedParameterPtr stats = NULL;
+    int type = VIR_DOMAIN_JOB_NONE, n_stats = 0, operation = 0;
+
+    if (virDomainGetJobStats(domain, &type, &stats, &n_stats, 0) < 0 || type == VIR_DOMAIN_JOB_NONE) {
+        virResetLastError();
+        return false;
+    }
+    virTypedParamsGetInt(stats, n_stats, VIR_DOMAIN_JOB_OPERATION, &operation);
+    if (ret_is_outgoing != NULL)
+        *ret_is_outgoing = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    if (job != NULL)
+        job_progress(job, number(stats, n_stats, VIR_DOMAIN_JOB_DATA_PROCESSED), number(stats, n_stats, VIR_DOMAIN_JOB_DATA_REMAINING),
+                     number(stats, n_stats, VIR_DOMAIN_JOB_DATA_TOTAL));
+    virTypedParamsFree(stats, n_stats);
+    return true;
+}
+
+void job_poll_migration(Job *job, void *domain) { job_migration_progress(job, domain, NULL); }
+void job_domain_free(void *domain) { virDomainFree(domain); }
+
+/* ---- migrations that go on ------------------------------------------------------------------------------------------------------------- */
+
+static void resync_unref(Resync *resync)
+{
+    if (--resync->refs > 0)
+        return;
+    g_ptr_array_unref(resync->found);
+    g_free(resync->folder);
+    g_free(resync);
+}
+
+static void found_unref(void *data)
+{
+    Found *found = data;
+
+    if (!g_atomic_ref_count_dec(&found->refs))
+        return;
+    virDomainFree(found->domain);
+    g_free(found->vm);
+    g_free(found);
+}
+
+static Found *found_new(Resync *resync, const char *vm, virDomainPtr domain)
+{
+    Found *found = g_new0(Found, 1);
+
+    g_atomic_ref_count_init(&found->refs);
+    virDomainRef(domain);
+    found->resync = resync;
+    found->vm = g_strdup(vm);
+    found->domain = domain;
+    return found;
+}
+
+static const Found *found_of(const Resync *resync, const char *vm)
+{
+    for (guint i = 0; i < resync->found->len; i++)
+        if (strcmp(((const Found *) resync->found->pdata[i])->vm, vm) == 0)
+            return resync->found->pdata[i];
+    return NULL;
+}
+
+static gboolean on_migrated(void *user)
+{
+    Found *found = user;
+    Resync *resync = found->resync;
+
+    if (!resync->closed) {
+        job_note_remove(resync->folder, found->vm, "migration");
+        job_end(found->job);
+        job_unref(found->job);
+        g_ptr_array_remove_fast(resync->found, found);
+    }
+    resync_unref(resync);
+    found_unref(found);
+    return G_SOURCE_REMOVE;
+}
+
+static void poll_found(Job *job, void *user)
+{
+    Found *found = user;
+
+    if (!job_migration_progress(job, found->domain, NULL)) {
+        if (g_atomic_int_compare_and_exchange(&found->ended, 0, 1)) {
+            g_atomic_ref_count_inc(&found->refs);
+            g_idle_add_full(G_PRIORITY_DEFAULT, on_migrated, found, NULL);
+        }
+    } else if (found->until_wall_us != 0 && clock_wall_us() > found->until_wall_us && virDomainAbortJob(found->domain) < 0) {
+        virResetLastError();
+    }
+}
+
+static void follow(Resync *resync, Found *found)
+{
+    int64_t left_us = found->until_wall_us != 0 ? found->until_wall_us - clock_wall_us() : UNKNOWN_END_US;
+
+    if (found_of(resync, found->vm) != NULL || resync->is_at_work(resync->user, found->vm)) {
+        found_unref(found);
+        return;
+    }
+    log_notice("vm %s migrates; it did so before this agent looked", found->vm);
+    resync->refs++;
+    found->job = job_new(resync->host, found->vm, "migration", NULL, clock_now_us() + MAX(left_us, US_PER_S));
+    job_begin(found->job);
+    g_ptr_array_add(resync->found, found);
+    g_atomic_ref_count_inc(&found->refs);
+    job_watch(found->job, poll_found, found, found_unref);
+}
+
+/* ---- what notes say; in a thread --------------------------------------------------------------------------------------------------------- */
+
+static virDomainPtr domain_of(const Look *look, const char *vm)
+{
+    virDomainPtr domain = virDomainLookupByUUIDString(look->connection, vm);
+
+    return domain;
+}
+
+static DomainXml *xml_of(virDomainPtr domain)
+{
+    char *text = virDomainGetXMLDesc(domain, 0);
+    DomainXml *xml = text != NULL ? domain_xml_parse(text, NULL) : NULL;
+
+    free(text);
+    return xml;
+}
+
+/* A copy or a merge that nobody waits for any more: ended, the VM goes on with what it had, the half-made file goes. */
+static bool settle_disk(virDomainPtr domain, const json_t *note)
+{
+    const char *target = json_string_or(note, "disk", ""), *path = json_string_or(note, "path", NULL);
+    g_autoptr(DomainXml) xml = domain != NULL ? xml_of(domain) : NULL;
+    const DomainDisk *disk = xml != NULL ? domain_xml_disk(xml, target) : NULL;
+
+    if (domain != NULL && xml == NULL)
+        return false;
+    if (disk != NULL && disk->has_job) {
+        if (path == NULL || g_strcmp0(disk->job_to, path) == 0)
+            virDomainBlockJobAbort(domain, target, 0);
+        virResetLastError();
+        return false; /* once more, to see that it is gone */
+    }
+    if (path != NULL && json_bool_or(note, "made", false) && disk != NULL && g_strcmp0(disk->source, path) != 0)
+        g_unlink(path);
+    return true;
+}
+
+static bool settle_migration(Look *look, virDomainPtr domain, const json_t *note)
+{
+    bool is_outgoing = false;
+    Found *found;
+
+    if (domain == NULL || !job_migration_progress(NULL, domain, &is_outgoing) || !is_outgoing)
+        return true;
+    found = found_new(look->resync, json_string_or(note, "vm", ""), domain);
+    found->until_wall_us = json_int_or(note, "until_us", 0);
+    g_ptr_array_add(look->migrating, found);
+    return false;
+}
+
+static bool settle(Look *look, const json_t *note)
+{
+    const char *job = json_string_or(note, "job", ""), *vm = json_string_or(note, "vm", "");
+    virDomainPtr domain = domain_of(look, vm);
+    bool known = domain != NULL || virt_error_is(VIR_ERR_NO_DOMAIN), settled;
+
+    virResetLastError();
+    if (!known)
+        return false;
+    if (strcmp(job, "freeze") == 0)
+        settled = domain == NULL || freeze_thaw_now(domain);
+    else if (strcmp(job, "migration") == 0)
+        settled = settle_migration(look, domain, note);
+    else
+        settled = settle_disk(domain, note);
+    if (domain != NULL)
+        virDomainFree(domain);
+    if (settled) {
+        log_notice("vm %s: the %s that was left at work is settled", vm, job);
+        job_note_remove(look->folder, vm, job);
+    }
+    return settled;
+}
+
+static bool has_migration(const Look *look, const char *vm)
+{
+    for (guint i = 0; i < look->migrating->len; i++)
+        if (strcmp(((const Found *) look->migrating->pdata[i])->vm, vm) == 0)
+            return true;
+    return false;
+}
+
+/* Those that somebody else began. */
+static void look_for_migrations(Look *look)
+{
+    virDomainPtr *domains = NULL;
+    int n = virConnectListAllDomains(look->connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
+
+    for (int i = 0; i < n; i++) {
+        char vm[VIR_UUID_STRING_BUFLEN] = "";
+        bool is_outgoing = false;
+
+        if (virDomainGetUUIDString(domains[i], vm) == 0 && !has_migration(look, vm) && job_migration_progress(NULL, domains[i], &is_outgoing) && is_outgoing)
+            g_ptr_array_add(look->migrating, found_new(look->resync, vm, domains[i]));
+        virDomainFree(domains[i]);
+    }
+    free(domains);
+    virResetLastError();
+}
+
+static void do_look(void *data)
+{
+    Look *look = data;
+    size_t i;
+    json_t *note;
+
+    json_array_foreach(look->notes, i, note)
+        look->left |= !settle(look, note);
+    look_for_migrations(look);
+}
+
+/* ---- when ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static gboolean on_again(void *user)
+{
+    Resync *resync = user;
+
+    resync->timer = 0;
+    resync_now(resync);
+    return G_SOURCE_REMOVE;
+}
+
+void resync_soon(Resync *resync)
+{
+    if (resync->timer == 0 && !resync->closed)
+        resync->timer = g_timeout_add_seconds(AGAIN_S, on_again, resync);
+}
+
+static void on_looked(void *data)
+{
+    Look *look = data;
+    Resync *resync = look->resync;
+
+    resync->looking = false;
+    for (guint i = 0; i < look->migrating->len; i++) {
+        if (resync->closed)
+            found_unref(look->migrating->pdata[i]);
+        else
+            follow(resync, look->migrating->pdata[i]);
+    }
+    if (look->left)
+        resync_soon(resync);
+    virConnectClose(look->connection);
+    g_ptr_array_unref(look->migrating);
+    json_decref(look->notes);
+    g_free(look->folder);
+    g_free(look);
+    resync_unref(resync);
+}
+
+void resync_now(Resync *resync)
+{
+    g_autoptr(json_t) all = job_notes(resync->folder);
+    virConnectPtr connection = resync->connection(resync->user);
+    Look *look;
+    size_t i;
+    json_t *note;
+
+    if (connection == NULL || resync->looking) {
+        if (connection != NULL)
+            virConnectClose(connection);
+        if (json_array_size(all) > 0)
+            resync_soon(resync);
+        return;
+    }
+    look = g_new0(Look, 1);
+    *look = (Look){.resync = resync, .connection = connection, .folder = g_strdup(resync->folder), .notes = json_array(), .migrating = g_ptr_array_new()};
+    json_array_foreach(all, i, note) {
+        const char *vm = json_string_or(note, "vm", "");
+
+        if (found_of(resync, vm) == NULL && !resync->is_at_work(resync->user, vm))
+            json_array_append(look->notes, note);
+    }
+    resync->looking = true;
+    resync->refs++;
+    host_work(resync->host, "vm-resync", do_look, on_looked, look);
+}
+
+Resync *resync_new(Host *host, const char *folder, virConnectPtr (*connection)(void *user), bool (*is_at_work)(void *user, const char *vm), void *user)
+{
+    Resync *resync = g_new0(Resync, 1);
+
+    *resync = (Resync){.refs = 1, .host = host, .folder = g_strdup(folder), .connection = connection, .is_at_work = is_at_work, .user = user,
+                       .found = g_ptr_array_new_with_free_func(found_unref)};
+    return resync;
+}
+
+void resync_free(Resync *resync)
+{
+    if (resync == NULL)
+        return;
+    resync->closed = true;
+    if (resync->timer != 0)
+        g_source_remove(resync->timer);
+    resync->timer = 0;
+    for (guint i = 0; i < resync->found->len; i++) {
+        Found *found = resync->found->pdata[i];
+
+        job_drop(found->job); /* nothing is told: it goes on */
+        job_unref(found->job);
+    }
+    resync_unref(resync);
+}
