@@ -366,7 +366,8 @@ static void command_done(Stage *s, Incident *incident, const Command *command, c
 
 static void command_failed(Stage *s, Incident *incident, Flight *flight, const char *error, const char *text)
 {
-    static const char *const hopeless[] = { COMMAND_ERROR_UNKNOWN, COMMAND_ERROR_ARGUMENT, COMMAND_ERROR_NOT_FOUND, NULL };
+    static const char *const hopeless[] = { COMMAND_ERROR_UNKNOWN, COMMAND_ERROR_ARGUMENT, COMMAND_ERROR_NOT_FOUND, COMMAND_ERROR_UNSAFE,
+                                            NULL };
     g_autofree char *why = g_strdup_printf("%s%s%s", error == NULL ? "failed" : error, text == NULL ? "" : ": ", text == NULL ? "" : text);
 
     if (g_strcmp0(error, COMMAND_ERROR_STALE_EPOCH) == 0) { /* it did not run; it leaves again when we are the acting engine again */

@@ -305,7 +305,8 @@ static void lease_event(Stage *s, EntityState *entity, const Event *event)
         if (copy->command == NULL && (event_fields(event)->sequence == 0 || copy->sequence <= event_fields(event)->sequence)) {
             g_autofree char *how = g_strdup_printf("its lease is %s", says);
 
-            vm->lingers = strcmp(says, "expired") == 0 ? copy->host : NULL;
+            if (vm_paused_by_storage(entity))
+                vm->lingers = strcmp(says, "expired") == 0 ? copy->host : NULL;
             proof_copy_gone(s, entity, copy->host, how, event_fields(event)->id);
         }
     }

@@ -127,7 +127,8 @@ const Target *policy_target(const Policy *policy, const char *name)
     return NULL;
 }
 
-static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "host.evidence", "host.sample", NULL };
+static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "host.evidence", "host.sample",
+                                        "agent.restarted", "agent.cloned", "agent.moved", "agent.quarantined", NULL };
 
 bool event_only_happened(const char *kind)
 {
