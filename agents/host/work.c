@@ -56,12 +56,17 @@ static gboolean on_done(void *user)
     return G_SOURCE_REMOVE;
 }
 
+/* Not g_main_context_invoke(): it would run on_done() in this thread whenever no loop owns the context, as before the main loop runs. */
 static void run(void *data, void *user)
 {
     Piece *piece = data;
+    GSource *source = g_idle_source_new();
 
     piece->fn(piece->data);
-    g_main_context_invoke_full(piece->work->context, G_PRIORITY_DEFAULT, on_done, piece, NULL);
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, on_done, piece, NULL);
+    g_source_attach(source, piece->work->context);
+    g_source_unref(source);
 }
 
 Work *work_new(void)

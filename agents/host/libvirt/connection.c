@@ -68,6 +68,17 @@ static void link_unref(Link *link)
     g_free(link);
 }
 
+/* Not g_main_context_invoke(): it runs the function right here when no loop happens to own the context, as before the main loop runs. */
+static void in_main_loop(GMainContext *context, GSourceFunc fn, void *data, GDestroyNotify destroy)
+{
+    GSource *source = g_idle_source_new();
+
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, fn, data, destroy);
+    g_source_attach(source, context);
+    g_source_unref(source);
+}
+
 static void *put_thread(void *reference)
 {
     virConnectClose(reference);
@@ -178,7 +189,7 @@ static void on_close(virConnectPtr unused, int reason, void *opaque)
     *loss = (Loss) { link_ref(mine->link), mine->number, "it is gone" };
     if (reason >= 0 && reason < (int) G_N_ELEMENTS(texts))
         loss->why = texts[reason];
-    g_main_context_invoke_full(loss->link->context, G_PRIORITY_DEFAULT, on_loss, loss, loss_free);
+    in_main_loop(loss->link->context, on_loss, loss, loss_free);
 }
 
 static gboolean on_opened(void *data)
@@ -232,7 +243,7 @@ static void *open_thread(void *data)
         virConnectSetKeepAlive(opened->connection, CONNECTION_KEEPALIVE_S, CONNECTION_KEEPALIVE_COUNT);
         prepare(opened);
     }
-    g_main_context_invoke_full(opened->link->context, G_PRIORITY_DEFAULT, on_opened, opened, NULL);
+    in_main_loop(opened->link->context, on_opened, opened, NULL);
     return NULL;
 }
 
