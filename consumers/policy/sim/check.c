@@ -55,6 +55,8 @@ static void knows_event(World *w, Seat *seat, const Event *event)
     if (strcmp(f->kind, "vm.job") == 0) {
         knows->job_us = g_strcmp0(event_data_string(event, "says"), "begun") == 0 ? now_us : 0;
         knows->boot = g_str_hash(f->boot_id == NULL ? "" : f->boot_id);
+    } else if (strcmp(f->kind, "vm.evidence") == 0 && g_strcmp0(event_data_string(event, "channel"), "lease") == 0) {
+        knows->lease_expired = g_strcmp0(event_data_string(event, "says"), "expired") == 0;
     } else if (strcmp(f->kind, "host.evidence") == 0) {
         knows_host_evidence(knows, event, now_us);
     } else if (is_one_of(f->kind, happened)) {
@@ -228,15 +230,16 @@ static void check_fence(World *w, Seat *seat, const Order *order)
         world_fail(w, INVARIANT_FENCING, "%s is fenced, and the engine was told that it is off", host->thing.id);
 }
 
-/* Stopped because its storage is full, a VM stays: elsewhere the storage is as full. But for a host that is no longer heard, its death is
- * a reason of its own. */
+/* Stopped because its storage is full, a VM stays: elsewhere the storage is as full. A host that is no longer heard, or has lost the VM's
+ * lease, is a reason of its own. */
 static void check_full_stays(World *w, Seat *seat, const Order *order)
 {
     const Vm *vm = (const Vm *) (const void *) order->target;
     const char *to = json_string_or(order->command->arguments, "host", "");
 
     if (order->target->kind != THING_VM || strcmp(order->command->action, "vm.start") != 0 || !vm->was_full || !w->storages[vm->storage].full ||
-        strcmp(to, vm->home->thing.id) == 0 || seat->knows[vm->home->thing.number].gone_us[SEEN_SESSION] != 0)
+        strcmp(to, vm->home->thing.id) == 0 || seat->knows[vm->home->thing.number].gone_us[SEEN_SESSION] != 0 ||
+        seat->knows[vm->thing.number].lease_expired)
         return;
     if (order->command->incident != NULL && strcmp(vm->stopped_for, order->command->incident) == 0)
         world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and is to move from %s to %s", vm->thing.id,
