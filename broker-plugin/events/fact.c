@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-/* @topic: of what happened, the value that tells one from another: a later one about the same replaces it while it waits. */
+/* @topic: values that tell one from another of the same kind (of what happened) or entity (of states: each host has its own word of a storage
+ * domain): a later one about the same replaces it while it waits. */
 static const struct {
     const char *kind;
     int severity;
@@ -23,9 +24,9 @@ static const struct {
     { "vm.reverted", 3, false },       { "vm.sample", 7, false },         { "vm.evidence", 6, false, { "channel", "host" } },
     { "vm.job", 6, false, { "job" } }, { "host.up", 6, true },            { "host.off", 4, true },
     { "host.sample", 7, false },       { "host.fenceable", 5, false },    { "host.evidence", 6, false, { "channel", "by" } },
-    { "host.unfenceable", 4, false },  { "storage.well", 5, true },       { "storage.degraded", 4, true },
-    { "storage.failed", 2, true },     { "storage.full", 3, true },       { "observer.fault", 2, true },
-    { "observer.well", 5, true },      { "command.done", 6, false },      { "command.failed", 4, false },
+    { "host.unfenceable", 4, false },  { "storage.well", 5, true, { "host" } },
+    { "storage.degraded", 4, true, { "host" } }, { "storage.failed", 2, true, { "host" } }, { "storage.full", 3, true, { "host" } },
+    { "observer.fault", 2, true },     { "observer.well", 5, true },      { "command.done", 6, false },      { "command.failed", 4, false },
     { "command.expired", 4, false },
 };
 
@@ -41,13 +42,10 @@ bool fact_is_known(const char *kind) { return row_of(kind) >= 0; }
 
 static char *key_of(const Fact *fact, int row)
 {
-    GString *key;
+    GString *key = g_string_new(fact->lasting ? "" : fact->kind);
 
-    if (fact->lasting)
-        return g_strdup(fact->entity);
-    key = g_string_new(fact->kind);
-    g_string_append_printf(key, " %s", fact->entity);
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds[row].topic) && kinds[row].topic[i] != NULL; i++)
+    g_string_append_printf(key, "%s%s", fact->lasting ? "" : " ", fact->entity);
+    for (size_t i = 0; row >= 0 && i < G_N_ELEMENTS(kinds[row].topic) && kinds[row].topic[i] != NULL; i++)
         g_string_append_printf(key, " %s", json_string_or(fact->data, kinds[row].topic[i], ""));
     return g_string_free(key, FALSE);
 }

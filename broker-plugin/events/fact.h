@@ -5,7 +5,7 @@
 #include "lib/model/event.h"
 
 typedef struct Fact {
-    char *key;        /* facts of one key replace each other while they wait: of a state, the entity */
+    char *key;        /* facts of one key replace each other while they wait: of a state, the entity (and who says so of a storage domain) */
     char *kind;       /* "service.failed" */
     char *entity, *source, *boot_id;
     int64_t time_us;  /* wall clock */

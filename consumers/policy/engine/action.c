@@ -130,6 +130,11 @@ static void resolve_start(Stage *s, const Step *step, const EntityState *not_on,
         deed_wait(deed, WAIT_PROOF, why);
         return;
     }
+    const EntityState *storage = host == NULL ? storage_ill_for(s->engine, vm, NULL) : NULL;
+    if (storage != NULL && strcmp(storage->state, "failed") == 0) { /* it would not start anywhere */
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", storage->path, storage->state));
+        return;
+    }
     if (host == NULL && vm->vm->was_full && vm->vm->host != NULL && vm->vm->host != vm->vm->lingers && host_is_up(vm->vm->host) && quarantine_until_us(s->engine, vm->vm->host) == 0)
         host = vm->vm->host;
     if (host == NULL)
@@ -184,22 +189,6 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
     deed_command(deed, "vm.migrate", vm, from->host->agent, arguments);
 }
 
-/* The first of its storage domains that is known not to serve; NULL: none is. */
-static const EntityState *ill_storage(Engine *engine, const EntityState *vm)
-{
-    size_t i;
-    json_t *id;
-
-    json_array_foreach(vm->vm->storage, i, id) {
-        g_autofree char *path = g_strdup_printf("storage/%s", json_string_value(id));
-        const EntityState *storage = entity_find(engine, path);
-
-        if (storage != NULL && (strcmp(storage->state, "failed") == 0 || strcmp(storage->state, "full") == 0))
-            return storage;
-    }
-    return NULL;
-}
-
 /* A VM of an application is not started before what it comes after. */
 static bool start_must_wait(Engine *engine, const char *action, Deed *deed)
 {
@@ -226,7 +215,7 @@ static int64_t kill_at_us(const EntityState *vm)
 static void resolve_resume(Engine *engine, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target;
-    const EntityState *storage = ill_storage(engine, vm), *host = vm->vm->host;
+    const EntityState *host = vm->vm->host, *storage = storage_ill_for(engine, vm, host);
     bool kill = kill_is_meant(engine, vm);
 
     if (host == NULL || host->host->agent == NULL) {

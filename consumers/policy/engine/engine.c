@@ -20,6 +20,7 @@ Engine *engine_new(Policy *policy)
     engine->entities = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) entity_free_state);
     engine->hosts = g_ptr_array_new();
     engine->vms = g_ptr_array_new();
+    engine->storages = g_ptr_array_new();
     engine->host_agents = g_hash_table_new(g_str_hash, g_str_equal);
     engine->commands = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&engine->incidents);
@@ -65,6 +66,7 @@ void engine_free(Engine *engine)
     g_hash_table_unref(engine->host_agents);
     g_ptr_array_unref(engine->hosts);
     g_ptr_array_unref(engine->vms);
+    g_ptr_array_unref(engine->storages);
     g_hash_table_unref(engine->entities);
     policy_unref(engine->policy);
     g_free(engine);
@@ -87,7 +89,7 @@ static void numbering_restart(Stage *s, uint64_t sequence)
 
     g_hash_table_iter_init(&iter, engine->entities);
     while (g_hash_table_iter_next(&iter, NULL, &entity))
-        ((EntityState *) entity)->sequence = 0;
+        facts_numbers_anew(entity);
     memset(engine->seen, 0, sizeof engine->seen);
     engine->sequence_high = 0;
     put_record(s, "numbering", NULL, NULL, json_pack("{s:I}", "sequence", (json_int_t) sequence), "events are numbered anew");
@@ -125,11 +127,12 @@ static EntityState *entity_update(Stage *s, const Event *event)
     }
     if (event_only_happened(f->kind))
         return entity;
-    if (f->sequence != 0 && f->sequence <= entity->sequence) { /* asked and heard before: what was judged since stands */
+    bool old = entity->storage != NULL ? !storage_hear(entity, event, s->engine->now_us) : f->sequence != 0 && f->sequence <= entity->sequence;
+    if (old) { /* asked and heard before: what was judged since stands */
         s->engine->count.stale++;
         return NULL;
     }
-    entity->sequence = f->sequence;
+    entity->sequence = entity->storage == NULL ? f->sequence : MAX(f->sequence, entity->sequence);
     if (entity->vm != NULL && facts_of_old_copy(s, entity, event))
         return NULL;
     entity->since_us = s->engine->now_us;

@@ -14,6 +14,7 @@
 #include "consumers/policy/engine/quarantine.h"
 #include "consumers/policy/engine/quiet.h"
 #include "consumers/policy/engine/spend.h"
+#include "consumers/policy/engine/storage.h"
 #include "consumers/policy/engine/watch.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
@@ -42,6 +43,7 @@ struct EntityState {
     bool awaited;                  /* an agent that was up before the start, and is not heard yet */
     HostState *host;               /* of a host; else NULL */
     VmState *vm;                   /* of a VM; else NULL */
+    StorageState *storage;         /* of a storage domain; else NULL */
     Event *sample;                 /* what its host agent told last, until somebody reads it: entity_samples() */
     json_t *samples;               /* its numbers by name; NULL: not read yet, or none told */
     int64_t sampled_us;
@@ -51,7 +53,7 @@ struct Engine {
     Policy *policy;
     uint64_t policy_round;         /* grows with every change of the policy; 1 at first */
     GHashTable *entities;          /* path -> EntityState, owned */
-    GPtrArray *hosts, *vms;        /* of EntityState, borrowed, in the order of their paths */
+    GPtrArray *hosts, *vms, *storages; /* of EntityState, borrowed, in the order of their paths */
     GHashTable *host_agents;       /* agent name -> EntityState of its host, borrowed */
     GHashTable *commands;          /* id of a command in flight -> Incident, borrowed */
     GQueue incidents;              /* of Incident, owned, in the order of number */

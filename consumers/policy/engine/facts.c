@@ -39,6 +39,9 @@ void facts_attach(Engine *engine, EntityState *entity)
         entity->vm->proofs = g_ptr_array_new_with_free_func(g_free);
         entity->vm->boots_us = g_array_new(FALSE, FALSE, sizeof(int64_t));
         insert_sorted(engine->vms, entity);
+    } else if (g_str_has_prefix(entity->path, "storage/")) {
+        entity->storage = storage_state_new();
+        insert_sorted(engine->storages, entity);
     }
 }
 
@@ -66,6 +69,21 @@ void facts_free(EntityState *entity)
         g_free(entity->vm->before_lost);
         g_free(entity->vm);
     }
+    storage_state_free(entity->storage);
+}
+
+void facts_numbers_anew(EntityState *entity)
+{
+    entity->sequence = 0;
+    for (Channel c = 0; entity->host != NULL && c < CHANNEL_N; c++)
+        entity->host->channel[c].sequence = 0;
+    if (entity->vm != NULL) {
+        entity->vm->agent.sequence = entity->vm->qga.sequence = entity->vm->progress.sequence = 0;
+        for (guint i = 0; i < entity->vm->copies->len; i++)
+            ((Copy *) entity->vm->copies->pdata[i])->sequence = 0;
+    }
+    if (entity->storage != NULL)
+        storage_numbers_anew(entity->storage);
 }
 
 EntityState *vm_of(Engine *engine, const EntityState *entity)
@@ -151,17 +169,6 @@ const char *host_domain(const Engine *engine, const EntityState *host, const cha
 static const json_t *event_value(const Event *event, const char *key)
 {
     return json_object_get(event_data(event), key);
-}
-
-static bool list_has(const json_t *list, const char *text)
-{
-    size_t i;
-    json_t *item;
-
-    json_array_foreach((json_t *) list, i, item)
-        if (g_strcmp0(json_string_value(item), text) == 0)
-            return true;
-    return false;
 }
 
 static void put_text(char **slot, const char *text)
@@ -472,39 +479,6 @@ static void agent_event(Stage *s, EntityState *agent, const Event *event)
     }
 }
 
-static bool needs_storage(const EntityState *vm, const char *id)
-{
-    return list_has(vm->vm->storage, id);
-}
-
-/* To tell a human once more helps nobody. */
-static bool can_act(const Engine *engine, const Incident *incident)
-{
-    const Rule *rule = policy_rule(engine->policy, incident->rule);
-
-    for (guint i = 0; rule != NULL && i < rule->ladder->len; i++)
-        if (action_kind(((const Step *) rule->ladder->pdata[i])->action) != NULL)
-            return true;
-    return false;
-}
-
-/* What was given up because of it is tried again: nobody has to come for what the storage's return mends. */
-static void storage_well(Stage *s, const EntityState *storage)
-{
-    s->wake |= WAKES(STORAGE);
-    for (guint i = 0; i < s->engine->vms->len; i++) {
-        EntityState *vm = s->engine->vms->pdata[i];
-
-        if (vm->incident != NULL && vm->incident->state == INCIDENT_NEEDS_HUMAN && strcmp(vm->state, "paused") == 0 &&
-            needs_storage(vm, entity_id(storage)) && can_act(s->engine, vm->incident)) {
-            incident_move(vm->incident, INCIDENT_OPEN);
-            ladder_restart(vm->incident);
-            vm->incident->wait = WAIT_STORAGE;
-            waiting_note(s->engine, vm->incident);
-        }
-    }
-}
-
 void facts_event(Stage *s, EntityState *entity, const Event *event)
 {
     const char *kind = event_fields(event)->kind;
@@ -519,8 +493,8 @@ void facts_event(Stage *s, EntityState *entity, const Event *event)
         boot_begun(s, entity);
     else if (entity->vm != NULL && !event_only_happened(kind))
         vm_state(s, entity, event);
-    else if (strcmp(kind, "storage.well") == 0)
-        storage_well(s, entity);
+    else if (entity->storage != NULL)
+        storage_heard(s, entity, event);
     else if (g_str_has_prefix(kind, "agent."))
         agent_event(s, entity, event);
 }

@@ -93,6 +93,9 @@ void facts_from_json(Engine *engine, EntityState *entity, const json_t *json);
 /* What @event says beyond its state; called after the entity's state is written, and for those that only happened. */
 void facts_event(Stage *s, EntityState *entity, const Event *event);
 
+/* Numbers of events say nothing any more: whatever comes is newer than what is known. */
+void facts_numbers_anew(EntityState *entity);
+
 /* True: @event tells of a copy of @vm that is not the one that runs now, and what that says of copies is taken down; the VM's state is
  * what it was. Called before the entity's state is written. */
 bool facts_of_old_copy(Stage *s, EntityState *vm, const Event *event);

@@ -109,6 +109,8 @@ void facts_to_json(const EntityState *entity, json_t *json)
         json_object_set_new(json, "host", host_to_json(entity->host));
     if (entity->vm != NULL)
         json_object_set_new(json, "vm", vm_to_json(entity->vm));
+    if (entity->storage != NULL)
+        json_object_set_new(json, "words", storage_state_to_json(entity->storage));
 }
 
 static void host_from_json(Engine *engine, EntityState *entity, const json_t *json)
@@ -178,4 +180,6 @@ void facts_from_json(Engine *engine, EntityState *entity, const json_t *json)
         host_from_json(engine, entity, json_object_get(json, "host"));
     if (entity != NULL && entity->vm != NULL)
         vm_from_json(engine, entity->vm, json_object_get(json, "vm"));
+    if (entity != NULL && entity->storage != NULL)
+        storage_state_from_json(entity->storage, json_object_get(json, "words"), entity->state);
 }

@@ -44,6 +44,25 @@ static const char *why_no_vms(Engine *engine, const EntityState *host)
                                                                                 : NULL;
 }
 
+/* @names without those that @host has lost the path to. */
+static ClusterNames names_reached(PlaceSite *site, ClusterNames names, const EntityState *host)
+{
+    const GPtrArray *storages = site->engine->storages;
+
+    for (guint i = 0; i < storages->len && names != NULL; i++) {
+        if (!storage_lost_path(storages->pdata[i], host))
+            continue;
+        GPtrArray *left = g_ptr_array_new();
+
+        for (guint k = 0; names[k] != NULL; k++)
+            if (strcmp(names[k], entity_id(storages->pdata[i])) != 0)
+                g_ptr_array_add(left, (gpointer) names[k]);
+        g_ptr_array_add(left, NULL);
+        names = own(site, g_ptr_array_free(left, FALSE));
+    }
+    return names;
+}
+
 static void host_put(PlaceSite *site, guint number, ClusterNames all_storage)
 {
     Engine *engine = site->engine;
@@ -65,6 +84,7 @@ static void host_put(PlaceSite *site, guint number, ClusterNames all_storage)
     c->storage = h->storage != NULL ? names_new(site, h->storage, NULL) : names_new(site, NULL, info == NULL ? NULL : info->storage);
     if (h->storage == NULL && c->storage == NULL)
         c->storage = all_storage;
+    c->storage = names_reached(site, c->storage, host);
     c->domains[CLUSTER_RACK] = host_domain(engine, host, "rack");
     c->domains[CLUSTER_POWER] = host_domain(engine, host, "power");
     c->domains[CLUSTER_SWITCH] = host_domain(engine, host, "switch");
