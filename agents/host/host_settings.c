@@ -1,6 +1,7 @@
 #include "agents/host/host_settings.h"
 
 #include "agents/common/agent_bus.h"
+#include "lib/base/clock.h"
 
 #define AT(field) offsetof(HostSettings, field)
 const Setting host_settings[] = {
@@ -17,6 +18,10 @@ const Setting host_settings[] = {
     { "power", SETTING_STRING, AT(power), 0, 0, NULL, "NAME of its power supply" },
     { "switch", SETTING_STRING, AT(switch_name), 0, 0, NULL, "NAME of the network switch it hangs on" },
     { "label", SETTING_LIST, AT(labels), 0, 0, NULL, "WORD by which policies choose hosts" },
+    { "libvirt-uri", SETTING_STRING, AT(libvirt_uri), 0, 0, "qemu:///system", "URI of the libvirt that has this host's VMs" },
+    { "migrate-to", SETTING_LIST, AT(migrate_to), 0, 0, NULL, "HOST=URI of the libvirt of host HOST (a UUID), for migrations to it" },
+    { "post-copy", SETTING_BOOL, AT(post_copy), 0, 0, NULL, "finish a migration that does not end otherwise by post-copy: a failure then loses the VM" },
+    { "freeze-max", SETTING_DURATION, AT(freeze_max_us), US_PER_S, 10 * US_PER_MINUTE, "10s", "a guest's file systems are frozen no longer than this" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

@@ -7,9 +7,10 @@
 typedef struct HostSettings {
     char *broker, *credentials, *site, *id, *data, *log;
     char *rack, *power, *switch_name;
-    char **labels;
-    int64_t heartbeat_us;
-    bool print_id, anonymous;
+    char *libvirt_uri;
+    char **labels, **migrate_to;
+    int64_t heartbeat_us, freeze_max_us;
+    bool print_id, anonymous, post_copy;
 } HostSettings;
 
 extern const Setting host_settings[];

@@ -2,7 +2,7 @@
  * what blocks runs in threads. It needs the bus only to talk: without it VMs stay as they are. */
 #include "agents/common/agent_bus.h"
 #include "agents/host/host_private.h"
-#include "agents/host/host_settings.h"
+#include "agents/host/parts.h"
 #include "lib/base/log.h"
 
 #include <glib-unix.h>
@@ -19,6 +19,7 @@ typedef struct Program {
     CommandLedger *ledger;
     AgentBus *bus;
     Host *host;
+    Parts *parts;
     bool stopping;
 } Program;
 
@@ -54,17 +55,14 @@ static bool open_bus(Program *program, GError **error)
     return program->bus != NULL;
 }
 
-/* Parts in the order in which they build on each other; stop_parts() undoes it the other way round. */
 static bool start_parts(Program *program, GError **error)
 {
     program->host = host_new(agent_bus_agent(program->bus), agent_bus_gate(program->bus), program->identity, program->settings.data);
+    program->parts = parts_start(program->host, &program->settings, error);
+    if (program->parts == NULL)
+        return false;
     agent_bus_start(program->bus);
     return true;
-}
-
-static void stop_parts(Program *program)
-{
-    g_clear_pointer(&program->host, host_free);
 }
 
 static void on_closed(void *user)
@@ -88,7 +86,8 @@ static gboolean on_signal(void *user)
 
 static void program_done(Program *program)
 {
-    stop_parts(program);
+    parts_stop(program->parts);
+    g_clear_pointer(&program->host, host_free);
     agent_bus_free(program->bus);
     command_ledger_close(program->ledger);
     identity_free(program->identity);

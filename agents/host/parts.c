@@ -1,0 +1,70 @@
+/* Parts do not know each other: what one needs of another goes through the small functions here. */
+#include "agents/host/parts.h"
+
+#include "agents/host/libvirt/actions.h"
+#include "agents/host/libvirt/connection.h"
+#include "agents/host/libvirt/intents.h"
+#include "lib/base/clock.h"
+
+struct Parts {
+    Host *host;
+    Connection *connection;
+    Intents *intents;
+    Actions *actions;
+};
+
+/* ---- libvirt ---- */
+
+static virConnectPtr actions_connection(void *user)
+{
+    return connection_get(((Parts *) user)->connection);
+}
+
+static void actions_note(void *user, const char *vm, const char *what, const char *value)
+{
+    intents_note(((Parts *) user)->intents, vm, what, value, clock_now_us());
+}
+
+static void on_libvirt_up(void *user, void *found)
+{
+    actions_connected(((Parts *) user)->actions);
+}
+
+static void start_libvirt(Parts *parts, const HostSettings *settings)
+{
+    const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
+    const ActionsOptions options = { .connection = actions_connection,
+                                     .proc = "/proc",
+                                     .note = actions_note,
+                                     .user = parts,
+                                     .migration_uris = (const char *const *) settings->migrate_to,
+                                     .post_copy = settings->post_copy,
+                                     .freeze_max_us = settings->freeze_max_us };
+
+    parts->intents = intents_new();
+    parts->connection = connection_new(parts->host, settings->libvirt_uri);
+    parts->actions = actions_new(parts->host, &options);
+    connection_listen(parts->connection, &listener);
+}
+
+/* ---- all ---- */
+
+Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
+{
+    Parts *parts = g_new0(Parts, 1);
+
+    parts->host = host;
+    start_libvirt(parts, settings);
+    connection_start(parts->connection); /* everybody listens by now */
+    return parts;
+}
+
+void parts_stop(Parts *parts)
+{
+    if (parts == NULL)
+        return;
+    actions_free(parts->actions);
+    connection_free(parts->connection);
+    intents_free(parts->intents);
+    g_free(parts);
+}
