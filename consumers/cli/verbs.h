@@ -13,6 +13,7 @@
     X(operate, "asks the engine to pause, approve, maintain, silence, hold …")      \
     X(replay, "recorded history through the engine, also under another policy")      \
     X(journal, "the journal: verify, export, import")                               \
+    X(mom, "rule files of MOM: check them, run them on statistics")                 \
     X(agents, "who is here")                                                        \
     X(call, "calls a QMF method of an agent")                                        \
     X(simulate, "plays worlds with faults against the policy engine: no safety rule may break")
