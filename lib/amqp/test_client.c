@@ -385,15 +385,12 @@ static void test_nothing_is_lost_when_cut(void)
         g_assert_true(wait_for(&seen.losses, round + 1));
     }
     g_assert_true(wait_for(&seen.accepted, sent));
-    for (int i = 0; i < 100 && seen.bodies->len < (guint) sent; i++)
-        run_for(20 * US_PER_MS);
-    run_for(50 * US_PER_MS);
-    for (guint i = 0; i < seen.bodies->len; i++) {
+    for (guint i = 0; next < sent; i++) {
+        g_assert_true(wait_for(&seen.messages, (int) i + 1)); /* repetitions count too: the last one is the end */
         int number = atoi(g_ptr_array_index(seen.bodies, i));
         g_assert_cmpint(number, <=, next); /* a repetition, or the next one; never a gap */
         next = MAX(next, number + 1);
     }
-    g_assert_cmpint(next, ==, sent);
     g_assert_cmpint(seen.failed, ==, 0);
     g_assert_cmpint(seen.opens, ==, 6);
     amqp_receiver_free(receiver);
@@ -436,9 +433,9 @@ static void test_silent_peer(void)
     AmqpClient *client;
 
     seen_init(&seen);
-    client = client_new(&seen, 200 * US_PER_MS);
+    client = client_new(&seen, 500 * US_PER_MS);
     g_assert_true(wait_for(&seen.opens, 1));
-    run_for(500 * US_PER_MS); /* empty frames both ways keep it */
+    run_for(1200 * US_PER_MS); /* empty frames both ways keep it */
     g_assert_cmpint(seen.losses, ==, 0);
     peer_do("mute");
     g_assert_true(wait_for(&seen.losses, 1));
