@@ -25,7 +25,7 @@ struct Host {
 /* All borrowed, but for @data, which is copied. The class Hypervisor and the events are added to @agent. */
 Host *host_new(QmfAgent *agent, CommandGate *gate, const Identity *identity, const char *data);
 void host_set_online(Host *host, bool online);
-/* Waits for work in other threads to end, without calling its done. NULL is fine. */
+/* Waits a few seconds for work in other threads to end, without calling its done. NULL is fine. */
 void host_free(Host *host);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Host, host_free)
 

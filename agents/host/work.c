@@ -1,6 +1,10 @@
 /* Lanes over a pool of threads. A lane is a queue with at most one piece of work at a thread; lanes live only while they have work. */
 #include "agents/host/host_private.h"
 
+#include "lib/base/log.h"
+
+#define END_WAITS_MS 5000
+
 typedef struct Piece {
     Work *work;
     char *lane; /* or NULL */
@@ -98,12 +102,31 @@ void work_add(Work *work, const char *lane, HostWorkFn fn, HostDoneFn done, void
     begin(work, piece);
 }
 
+static gboolean on_waited(void *over)
+{
+    *(bool *) over = true;
+    return G_SOURCE_CONTINUE;
+}
+
+/* Work that hangs (libvirt waits for a QEMU that does not answer, a disk for its storage) must not keep the process: then all this is left
+ * to its threads, which still use it. */
 void work_free(Work *work)
 {
+    GSource *timer = g_timeout_source_new(END_WAITS_MS);
+    bool over = false;
+
     work->ending = true;
-    g_thread_pool_free(work->pool, FALSE, TRUE);
-    while (work->busy > 0)
+    g_source_set_callback(timer, on_waited, &over, NULL);
+    g_source_attach(timer, work->context);
+    while (work->busy > 0 && !over)
         g_main_context_iteration(work->context, TRUE);
+    g_source_destroy(timer);
+    g_source_unref(timer);
+    if (work->busy > 0) {
+        log_warning("%u calls that hang are left behind", work->busy);
+        return;
+    }
+    g_thread_pool_free(work->pool, FALSE, TRUE);
     g_hash_table_unref(work->lanes);
     g_main_context_unref(work->context);
     g_free(work);

@@ -241,8 +241,7 @@ bool action_is_gone(Action *action, char **ret_why)
 
 void action_note_done(Action *action, const char *name)
 {
-    action->left_note = virConnectIsAlive(action->connection) != 1;
-    if (!action->left_note)
+    if (virConnectIsAlive(action->connection) == 1)
         job_note_remove(action_folder(action), action->vm, name);
 }
 

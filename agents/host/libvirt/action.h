@@ -25,8 +25,7 @@ typedef struct ActionKind {
 #define ACTION_STARTS   (1u << 1) /* makes the VM run: never beside a stop */
 #define ACTION_BESIDE   (1u << 2) /* also while a migration or a dump is at work */
 #define ACTION_INTENDS  (1u << 3) /* its argument "intent" is noted */
-#define ACTION_BOOTS    (1u << 4) /* the guest boots after it */
-#define ACTION_UNKNOWN  (1u << 5) /* also without a domain: @domain may be NULL */
+#define ACTION_UNKNOWN  (1u << 4) /* also without a domain: @domain may be NULL */
 
 typedef enum { OUTCOME_NONE, OUTCOME_DONE, OUTCOME_FAILED, OUTCOME_REFUSED } Outcome;
 
@@ -47,7 +46,6 @@ struct Action {
     void *asking;             /* T: what waits for the lease */
     bool lease_taken;         /* T */
     bool lease_goes_back;     /* T */
-    bool left_note;           /* T */
 
     GMutex lock;
     GCond wake;
@@ -119,13 +117,12 @@ void action_dump(Action *action);
 void action_tell_to_end(Action *action);    /* any thread */
 bool actions_closed(const Action *action);  /* T: the agent ends; what works without it may go on */
 void actions_end_jobs(Action *by);          /* main loop: tells the jobs of its VM to end */
-/* The note of its job may go, unless libvirt has gone away and may still be at it: then the next connection looks. T */
+/* The note of its job may go, unless libvirt has gone away and may still be at it: then the resync looks. T */
 void action_note_done(Action *action, const char *name);
 /* Tells that its job has begun. False: it must not, and is answered. T */
 bool action_begin_job(Action *action);
-/* For job_watch: progress of whatever job @domain has; false from the first: none is at work. Thread: a job's */
-bool job_migration_progress(Job *job, virDomainPtr domain, bool *ret_is_outgoing /* may be NULL */);
-void job_poll_migration(Job *job, void *domain);
+/* For job_watch: tells how far whatever job @domain has is. */
+void job_poll_domain(Job *job, void *domain);
 void job_domain_free(void *domain);
 /* Runs @fn in the main loop and waits until it has run; false: the agent ends, it may not run. T */
 bool action_on_main(Action *action, void (*fn)(Action *action));

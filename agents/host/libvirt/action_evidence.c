@@ -94,7 +94,7 @@ static void watch(Action *action)
 {
     virDomainRef(action->domain);
     job_begin(action->job);
-    job_watch(action->job, job_poll_migration, action->domain, job_domain_free);
+    job_watch(action->job, job_poll_domain, action->domain, job_domain_free);
 }
 
 void action_dump(Action *action)

@@ -92,6 +92,34 @@ static bool may_move(Action *action, const char *to, const char *uri)
     return false;
 }
 
+static bool is_shared(const Action *action, const char *path)
+{
+    const char *const *folder = action_options(action)->shared_folders;
+
+    for (; folder != NULL && *folder != NULL; folder++) {
+        size_t length = strlen(*folder);
+
+        if (path != NULL && length > 0 && strncmp(path, *folder, length) == 0 && ((*folder)[length - 1] == '/' || path[length] == '/'))
+            return strstr(path, "/../") == NULL;
+    }
+    return false;
+}
+
+/* libvirt knows some shared file systems and calls a move of disks on any other unsafe. What the settings call shared is, for disks whose
+ * writes no host keeps in its cache. */
+static bool disks_are_shared(const Action *action)
+{
+    g_autoptr(DomainXml) xml = action_options(action)->shared_folders != NULL ? action_domain_xml(action, false) : NULL;
+    bool shared = xml != NULL;
+
+    for (guint i = 0; shared && i < xml->disks->len; i++) {
+        const DomainDisk *disk = xml->disks->pdata[i];
+
+        shared = disk->readonly || (is_shared(action, disk->source) && (g_strcmp0(disk->cache, "none") == 0 || g_strcmp0(disk->cache, "directsync") == 0));
+    }
+    return shared;
+}
+
 static unsigned flags_of(const Action *action)
 {
     unsigned flags = VIR_MIGRATE_LIVE | VIR_MIGRATE_PEER2PEER | VIR_MIGRATE_AUTO_CONVERGE | VIR_MIGRATE_ABORT_ON_ERROR;
@@ -100,6 +128,8 @@ static unsigned flags_of(const Action *action)
         flags |= VIR_MIGRATE_PERSIST_DEST | VIR_MIGRATE_UNDEFINE_SOURCE;
     if (action_flag(action, "copy_storage", false))
         flags |= VIR_MIGRATE_NON_SHARED_DISK;
+    else if (disks_are_shared(action))
+        flags |= VIR_MIGRATE_UNSAFE;
     if (action_options(action)->post_copy)
         flags |= VIR_MIGRATE_POSTCOPY;
     return flags;
@@ -172,7 +202,7 @@ static void note_to(Action *action)
         options->note(options->user, action->vm, "to", action_text(action, "to"));
     virDomainRef(action->domain);
     job_begin(action->job);
-    job_watch(action->job, job_poll_migration, action->domain, job_domain_free);
+    job_watch(action->job, job_poll_domain, action->domain, job_domain_free);
 }
 
 void action_migrate(Action *action)

@@ -114,7 +114,7 @@ void action_set_cpu_limit(Action *action)
     int64_t quota_us = value_get_int(action->arguments, "quota_us", 0);
     uint64_t period_us = action_uint(action, "period_us");
     virTypedParameterPtr parameters = NULL;
-    virTypedParameter now[32];
+    virTypedParameter now[16]; /* more the wire of libvirt does not take */
     int n = 0, room = 0, n_now = G_N_ELEMENTS(now), rc;
 
     if (!runs(action))
@@ -174,7 +174,7 @@ void action_set_io_limit(Action *action)
 {
     const char *disk = action_text(action, "disk");
     virTypedParameterPtr parameters = NULL;
-    virTypedParameter now[64];
+    virTypedParameter now[32]; /* more the wire of libvirt does not take */
     int n = 0, n_now = G_N_ELEMENTS(now);
 
     if (!runs(action))

@@ -32,11 +32,11 @@ struct Actions {
 };
 
 static const ActionKind kinds[] = {
-    { "vm_start", action_start, action_start_then, 60, NULL, ACTION_STARTS | ACTION_BOOTS | ACTION_UNKNOWN },
+    { "vm_start", action_start, action_start_then, 60, NULL, ACTION_STARTS | ACTION_UNKNOWN },
     { "vm_shutdown", action_shutdown, NULL, 120, NULL, ACTION_INTENDS | ACTION_UNKNOWN },
     { "vm_stop", action_stop, action_stop_then, 60, NULL, ACTION_PASSES | ACTION_INTENDS | ACTION_UNKNOWN | ACTION_BESIDE },
-    { "vm_reboot", action_reboot, NULL, 120, NULL, ACTION_INTENDS | ACTION_BOOTS },
-    { "vm_reset", action_reset, NULL, 30, NULL, ACTION_BOOTS },
+    { "vm_reboot", action_reboot, NULL, 120, NULL, ACTION_INTENDS },
+    { "vm_reset", action_reset, NULL, 30, NULL, 0 },
     { "vm_suspend", action_suspend, NULL, 30, NULL, ACTION_INTENDS | ACTION_BESIDE },
     { "vm_resume", action_resume, NULL, 30, NULL, ACTION_BESIDE },
     { "vm_migrate", action_migrate, action_migrate_then, 600, "migration", 0 },
@@ -59,6 +59,7 @@ static void actions_unref(Actions *actions)
     if (--actions->refs > 0)
         return;
     g_strfreev((char **) actions->options.migration_uris);
+    g_strfreev((char **) actions->options.shared_folders);
     g_free((char *) actions->options.proc);
     g_ptr_array_unref(actions->at_work);
     g_free(actions->folder);
@@ -72,10 +73,6 @@ static void action_free(Action *action)
     g_ptr_array_remove_fast(action->actions->at_work, action);
     if (action->timer != 0)
         g_source_remove(action->timer);
-    if (action->domain != NULL)
-        virDomainFree(action->domain);
-    if (action->connection != NULL)
-        virConnectClose(action->connection);
     job_unref(action->job);
     value_unref(action->arguments);
     value_unref(action->values);
@@ -144,8 +141,6 @@ static void on_ended(void *data)
     if (action->job != NULL && !actions_closed(action))
         end_job(action);
     answer(action);
-    if (action->left_note && !actions_closed(action))
-        resync_soon(action->actions->resync);
     action_free(action);
 }
 
@@ -173,24 +168,28 @@ static gboolean on_late(void *user)
 
 /* ---- work -------------------------------------------------------------------------------------------------------------------------- */
 
+static void look_up_and_run(Action *action)
+{
+    action->domain = virDomainLookupByUUIDString(action->connection, action->vm);
+    if (action->domain != NULL || (virt_error_is(VIR_ERR_NO_DOMAIN) && (action->kind->flags & ACTION_UNKNOWN) != 0))
+        action->kind->run(action);
+    else
+        action_failed_by_libvirt(action, "cannot look at it");
+}
+
 static void work(void *data)
 {
     Action *action = data;
 
-    if (!g_atomic_int_compare_and_exchange(&action->begun, 0, 1)) {
+    if (!g_atomic_int_compare_and_exchange(&action->begun, 0, 1))
         action_failed(action, COMMAND_ERROR_INTERRUPTED, "nothing was done: a later vm_stop took its place");
-        return;
-    }
-    if (action_left_us(action) == 0 && (action->kind->flags & ACTION_STARTS) == 0) {
+    else if (action_left_us(action) == 0 && (action->kind->flags & ACTION_STARTS) == 0)
         action_refused(action, COMMAND_ERROR_DEADLINE, "its time was over before its turn came");
-        return;
-    }
-    action->domain = virDomainLookupByUUIDString(action->connection, action->vm);
-    if (action->domain == NULL && !(virt_error_is(VIR_ERR_NO_DOMAIN) && (action->kind->flags & ACTION_UNKNOWN) != 0)) {
-        action_failed_by_libvirt(action, "cannot look at it");
-        return;
-    }
-    action->kind->run(action);
+    else
+        look_up_and_run(action);
+    if (action->domain != NULL) /* here, since the last reference to a connection closes it, and that may take its time */
+        virDomainFree(action->domain);
+    virConnectClose(action->connection);
 }
 
 /* What stands in the way of @kind for the VM, or NULL; behind what it must wait in @ret_in_lane. */
@@ -315,6 +314,7 @@ Actions *actions_new(Host *host, const ActionsOptions *options)
     actions->options = *options;
     actions->options.proc = g_strdup(options->proc);
     actions->options.migration_uris = (const char *const *) g_strdupv((char **) options->migration_uris);
+    actions->options.shared_folders = (const char *const *) g_strdupv((char **) options->shared_folders);
     actions->options.freeze_max_us = options->freeze_max_us > 0 ? options->freeze_max_us : FREEZE_MAX_US;
     actions->options.evidence_bytes_max = options->evidence_bytes_max > 0 ? options->evidence_bytes_max : EVIDENCE_BYTES_MAX;
     actions->options.evidence_per_vm = options->evidence_per_vm > 0 ? options->evidence_per_vm : EVIDENCE_PER_VM;

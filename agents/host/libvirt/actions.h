@@ -38,6 +38,9 @@ typedef struct ActionsOptions {
     void *user;
 
     const char *const *migration_uris; /* of "HOST=URI", HOST a UUID; NULL-terminated; NULL: none */
+    /* Folders that every host sees, on file systems that libvirt does not know to be shared; NULL: none. Disks in them move without a copy
+     * when they have no cache. */
+    const char *const *shared_folders;
     bool post_copy;                    /* a migration that does not end otherwise may finish by it: a failure then loses the VM */
     int64_t freeze_max_us;             /* file systems are thawed by then, whatever hangs; 0: 10 s */
     uint64_t evidence_bytes_max;       /* all dumps and screenshots together; 0: 4 GiB */

@@ -143,16 +143,16 @@ static void finish(Action *action, Copy *copy)
     g_autofree char *why = NULL;
 
     if (!job_disk_wait(action, copy->target, &why)) {
-        bool ended = job_disk_end(action, copy->target);
+        bool late = action_left_us(action) == 0, ended = job_disk_end(action, copy->target);
 
-        action_failed(action, action_left_us(action) == 0 ? COMMAND_ERROR_TIMEOUT : COMMAND_ERROR_FAILED, "%s; the VM goes on with %s%s", why, copy->source,
-                      ended ? "" : ", and the copy does not end");
+        action_failed(action, late ? COMMAND_ERROR_TIMEOUT : COMMAND_ERROR_FAILED, "%s; the VM goes on with %s%s", why, copy->source,
+                      ended ? "" : ", and the copy has not ended yet");
         copy->was_made &= ended;
     } else if (!pivot) {
         bool ended = job_disk_end(action, copy->target);
 
         copy->was_made = false;
-        action_done(action, NULL, "copied as of now to %s; the VM goes on with %s%s", copy->path, copy->source, ended ? "" : ", and the copy does not end");
+        action_done(action, NULL, "copied as of now to %s; the VM goes on with %s%s", copy->path, copy->source, ended ? "" : ", and the copy has not ended yet");
     } else if (!job_disk_pivot(action, copy->target, copy->path, &why)) {
         copy->was_made &= job_disk_end(action, copy->target);
         action_failed(action, COMMAND_ERROR_FAILED, "%s; the VM goes on with %s", why, copy->source);

@@ -45,6 +45,7 @@ static void disk_free(DomainDisk *disk)
     g_free(disk->device);
     g_free(disk->source);
     g_free(disk->format);
+    g_free(disk->cache);
     g_free(disk->backing);
     g_free(disk->job_to);
     g_free(disk);
@@ -59,6 +60,7 @@ static void disk_part(DomainDisk *disk, const char *at, const char **names, cons
         replace(&disk->source, source_of(names, values));
     } else if (strcmp(at, "/driver") == 0) {
         replace(&disk->format, attribute(names, values, "type"));
+        replace(&disk->cache, attribute(names, values, "cache"));
     } else if (strcmp(at, "/readonly") == 0) {
         disk->readonly = true;
     } else if (strcmp(at, "/backingStore/source") == 0) {

@@ -13,6 +13,7 @@ typedef struct DomainDisk {
     char *device;   /* "disk" "cdrom" "floppy" "lun" */
     char *source;   /* file or device; NULL: a network disk, or an empty drive */
     char *format;   /* "qcow2" "raw"; NULL: not said */
+    char *cache;    /* "none" "writeback" …; NULL: the hypervisor's default */
     char *backing;  /* file or device right below it; NULL: none, or not said */
     unsigned depth; /* images below it that are named */
     bool readonly;

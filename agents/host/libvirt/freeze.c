@@ -40,7 +40,6 @@ static void freeze_unref(Freeze *freeze)
 {
     if (!g_atomic_ref_count_dec(&freeze->refs))
         return;
-    virDomainFree(freeze->domain);
     g_mutex_clear(&freeze->lock);
     g_cond_clear(&freeze->wake);
     g_free(freeze->folder);
@@ -88,6 +87,7 @@ static void *keep(void *user)
     freeze->is_thawed = true;
     g_cond_broadcast(&freeze->wake);
     g_mutex_unlock(&freeze->lock);
+    virDomainFree(freeze->domain);
     g_idle_add_full(G_PRIORITY_DEFAULT, on_thawed, freeze, NULL);
     return NULL;
 }
@@ -115,6 +115,7 @@ Freeze *freeze_begin(virDomainPtr domain, const char *folder, const char *vm, in
         freeze_end(freeze);
         return NULL;
     }
+    virDomainFree(freeze->domain);
     g_idle_add_full(G_PRIORITY_DEFAULT, on_thawed, freeze, NULL);
     return NULL;
 }

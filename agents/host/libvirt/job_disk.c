@@ -8,7 +8,7 @@
 #define LOOK_US (200 * US_PER_MS)
 #define END_US (30 * US_PER_S) /* to end one is worth that, also after the deadline */
 
-typedef enum { DISK_COPIES, DISK_READY, DISK_GONE } DiskJob;
+typedef enum { DISK_COPIES, DISK_READY, DISK_GONE, DISK_UNKNOWN } DiskJob;
 
 static DiskJob look(Action *action, const char *target)
 {
@@ -20,6 +20,8 @@ static DiskJob look(Action *action, const char *target)
     virResetLastError();
     if (known == 0)
         return DISK_GONE;
+    if (known < 0 && virConnectIsAlive(action->connection) != 1)
+        return DISK_UNKNOWN;
     if (known < 0)
         return action_is_active(action_domain_state(action, NULL)) ? DISK_COPIES : DISK_GONE;
     job_progress(action->job, info.cur, info.end - MIN(info.cur, info.end), info.end);
@@ -38,6 +40,7 @@ bool job_disk_wait(Action *action, const char *target, char **ret_why)
         switch (look(action, target)) {
         case DISK_READY: return true;
         case DISK_GONE: *ret_why = g_strdup("it ended by itself: the disk could not be read, or the copy not written"); return false;
+        case DISK_UNKNOWN: *ret_why = g_strdup("libvirtd has gone; it is ended when libvirtd is back"); return false;
         case DISK_COPIES: break;
         }
         if (!action_sleep(action, LOOK_US)) {
@@ -53,8 +56,8 @@ bool job_disk_end(Action *action, const char *target)
 
     if (virDomainBlockJobAbort(action->domain, target, 0) < 0)
         virResetLastError();
-    while (look(action, target) != DISK_GONE) {
-        if (clock_now_us() > until_us)
+    for (DiskJob job; (job = look(action, target)) != DISK_GONE;) {
+        if (job == DISK_UNKNOWN || clock_now_us() > until_us)
             return false;
         g_usleep((gulong) LOOK_US);
     }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #define AGAIN_S 5
-#define UNKNOWN_END_US (1 * US_PER_HOUR) /* of a migration that somebody else began */
+#define UNKNOWN_END_US (1 * US_PER_HOUR) /* of a job that somebody else began */
 
 struct Resync {
     int refs; /* main loop only */
@@ -24,10 +24,11 @@ struct Resync {
     GPtrArray *found; /* Found */
 };
 
-typedef struct Found { /* a migration that goes on; owned by its job's watch and by resync->found until it ends */
+typedef struct Found { /* a job that is not this life's; owned by its job's watch and by resync->found until it ends */
     gatomicrefcount refs;
     Resync *resync;
     char *vm;
+    const char *name;
     virDomainPtr domain;
     Job *job;
     int64_t until_wall_us; /* 0: nobody said */
@@ -39,8 +40,7 @@ typedef struct Look { /* one pass over what there is, in a thread */
     virConnectPtr connection;
     char *folder;
     json_t *notes;       /* those that nobody is at */
-    GPtrArray *migrating; /* Found without a job */
-    bool left;           /* something is not settled */
+    GPtrArray *at_work;  /* Found without a job */
 } Look;
 
 /* ---- progress of what libvirt is at ----------------------------------------------------------------------------------------------------- */
@@ -52,7 +52,22 @@ static uint64_t number(virTypedParameterPtr stats, int n_stats, const char *name
     return virTypedParamsGetULLong(stats, n_stats, name, &value) == 1 ? value : 0;
 }
 
-bool job_migration_progress(Job *job, virDomainPtr domain, bool *ret_is_outgoing)
+/* Our name for it; NULL: one that is short, or told by the other host. */
+static const char *name_of(int operation)
+{
+    switch (operation) {
+    case VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT: return "migration";
+    case VIR_DOMAIN_JOB_OPERATION_SNAPSHOT:
+    case VIR_DOMAIN_JOB_OPERATION_SNAPSHOT_REVERT: return "snapshot";
+    case VIR_DOMAIN_JOB_OPERATION_SAVE:
+    case VIR_DOMAIN_JOB_OPERATION_DUMP: return "dump";
+    case VIR_DOMAIN_JOB_OPERATION_BACKUP: return "backup";
+    default: return NULL;
+    }
+}
+
+/* False: no job is at work. @job: told how far it is; may be NULL. */
+static bool progress(virDomainPtr domain, Job *job, const char **ret_name)
 {
     virTypedParameterPtr stats = NULL;
     int type = VIR_DOMAIN_JOB_NONE, n_stats = 0, operation = 0;
@@ -62,8 +77,7 @@ bool job_migration_progress(Job *job, virDomainPtr domain, bool *ret_is_outgoing
         return false;
     }
     virTypedParamsGetInt(stats, n_stats, VIR_DOMAIN_JOB_OPERATION, &operation);
-    if (ret_is_outgoing != NULL)
-        *ret_is_outgoing = operation == VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT;
+    *ret_name = name_of(operation);
     if (job != NULL)
         job_progress(job, number(stats, n_stats, VIR_DOMAIN_JOB_DATA_PROCESSED), number(stats, n_stats, VIR_DOMAIN_JOB_DATA_REMAINING),
                      number(stats, n_stats, VIR_DOMAIN_JOB_DATA_TOTAL));
@@ -71,10 +85,23 @@ bool job_migration_progress(Job *job, virDomainPtr domain, bool *ret_is_outgoing
     return true;
 }
 
-void job_poll_migration(Job *job, void *domain) { job_migration_progress(job, domain, NULL); }
-void job_domain_free(void *domain) { virDomainFree(domain); }
+void job_poll_domain(Job *job, void *domain)
+{
+    const char *name;
 
-/* ---- migrations that go on ------------------------------------------------------------------------------------------------------------- */
+    progress(domain, job, &name);
+}
+
+static void *free_domain(void *domain)
+{
+    virDomainFree(domain);
+    return NULL;
+}
+
+/* In a thread: the last reference to a connection closes it, and that may take its time. */
+void job_domain_free(void *domain) { g_thread_unref(g_thread_new("domain-free", free_domain, domain)); }
+
+/* ---- jobs that go on ------------------------------------------------------------------------------------------------------------------- */
 
 static void resync_unref(Resync *resync)
 {
@@ -91,12 +118,12 @@ static void found_unref(void *data)
 
     if (!g_atomic_ref_count_dec(&found->refs))
         return;
-    virDomainFree(found->domain);
+    job_domain_free(found->domain);
     g_free(found->vm);
     g_free(found);
 }
 
-static Found *found_new(Resync *resync, const char *vm, virDomainPtr domain)
+static Found *found_new(Resync *resync, const char *vm, const char *name, virDomainPtr domain)
 {
     Found *found = g_new0(Found, 1);
 
@@ -104,6 +131,7 @@ static Found *found_new(Resync *resync, const char *vm, virDomainPtr domain)
     virDomainRef(domain);
     found->resync = resync;
     found->vm = g_strdup(vm);
+    found->name = name;
     found->domain = domain;
     return found;
 }
@@ -116,13 +144,13 @@ static const Found *found_of(const Resync *resync, const char *vm)
     return NULL;
 }
 
-static gboolean on_migrated(void *user)
+static gboolean on_found_ended(void *user)
 {
     Found *found = user;
     Resync *resync = found->resync;
 
     if (!resync->closed) {
-        job_note_remove(resync->folder, found->vm, "migration");
+        job_note_remove(resync->folder, found->vm, found->name);
         job_end(found->job);
         job_unref(found->job);
         g_ptr_array_remove_fast(resync->found, found);
@@ -135,11 +163,12 @@ static gboolean on_migrated(void *user)
 static void poll_found(Job *job, void *user)
 {
     Found *found = user;
+    const char *name = NULL;
 
-    if (!job_migration_progress(job, found->domain, NULL)) {
+    if (!progress(found->domain, job, &name) || g_strcmp0(name, found->name) != 0) {
         if (g_atomic_int_compare_and_exchange(&found->ended, 0, 1)) {
             g_atomic_ref_count_inc(&found->refs);
-            g_idle_add_full(G_PRIORITY_DEFAULT, on_migrated, found, NULL);
+            g_idle_add_full(G_PRIORITY_DEFAULT, on_found_ended, found, NULL);
         }
     } else if (found->until_wall_us != 0 && clock_wall_us() > found->until_wall_us && virDomainAbortJob(found->domain) < 0) {
         virResetLastError();
@@ -154,9 +183,9 @@ static void follow(Resync *resync, Found *found)
         found_unref(found);
         return;
     }
-    log_notice("vm %s migrates; it did so before this agent looked", found->vm);
+    log_notice("vm %s: a %s is at work that this agent has not begun", found->vm, found->name);
     resync->refs++;
-    found->job = job_new(resync->host, found->vm, "migration", NULL, clock_now_us() + MAX(left_us, US_PER_S));
+    found->job = job_new(resync->host, found->vm, found->name, NULL, clock_now_us() + MAX(left_us, US_PER_S));
     job_begin(found->job);
     g_ptr_array_add(resync->found, found);
     g_atomic_ref_count_inc(&found->refs);
@@ -203,18 +232,18 @@ static bool settle_disk(virDomainPtr domain, const json_t *note)
 
 static bool settle_migration(Look *look, virDomainPtr domain, const json_t *note)
 {
-    bool is_outgoing = false;
+    const char *name = NULL;
     Found *found;
 
-    if (domain == NULL || !job_migration_progress(NULL, domain, &is_outgoing) || !is_outgoing)
+    if (domain == NULL || !progress(domain, NULL, &name) || g_strcmp0(name, "migration") != 0)
         return true;
-    found = found_new(look->resync, json_string_or(note, "vm", ""), domain);
+    found = found_new(look->resync, json_string_or(note, "vm", ""), name, domain);
     found->until_wall_us = json_int_or(note, "until_us", 0);
-    g_ptr_array_add(look->migrating, found);
+    g_ptr_array_add(look->at_work, found);
     return false;
 }
 
-static bool settle(Look *look, const json_t *note)
+static void settle(Look *look, const json_t *note)
 {
     const char *job = json_string_or(note, "job", ""), *vm = json_string_or(note, "vm", "");
     virDomainPtr domain = domain_of(look, vm);
@@ -222,7 +251,7 @@ static bool settle(Look *look, const json_t *note)
 
     virResetLastError();
     if (!known)
-        return false;
+        return;
     if (strcmp(job, "freeze") == 0)
         settled = domain == NULL || freeze_thaw_now(domain);
     else if (strcmp(job, "migration") == 0)
@@ -235,29 +264,28 @@ static bool settle(Look *look, const json_t *note)
         log_notice("vm %s: the %s that was left at work is settled", vm, job);
         job_note_remove(look->folder, vm, job);
     }
-    return settled;
 }
 
-static bool has_migration(const Look *look, const char *vm)
+static bool is_found(const Look *look, const char *vm)
 {
-    for (guint i = 0; i < look->migrating->len; i++)
-        if (strcmp(((const Found *) look->migrating->pdata[i])->vm, vm) == 0)
+    for (guint i = 0; i < look->at_work->len; i++)
+        if (strcmp(((const Found *) look->at_work->pdata[i])->vm, vm) == 0)
             return true;
     return false;
 }
 
 /* Those that somebody else began. */
-static void look_for_migrations(Look *look)
+static void look_for_jobs(Look *look)
 {
     virDomainPtr *domains = NULL;
     int n = virConnectListAllDomains(look->connection, &domains, VIR_CONNECT_LIST_DOMAINS_ACTIVE);
 
     for (int i = 0; i < n; i++) {
         char vm[VIR_UUID_STRING_BUFLEN] = "";
-        bool is_outgoing = false;
+        const char *name = NULL;
 
-        if (virDomainGetUUIDString(domains[i], vm) == 0 && !has_migration(look, vm) && job_migration_progress(NULL, domains[i], &is_outgoing) && is_outgoing)
-            g_ptr_array_add(look->migrating, found_new(look->resync, vm, domains[i]));
+        if (virDomainGetUUIDString(domains[i], vm) == 0 && !is_found(look, vm) && progress(domains[i], NULL, &name) && name != NULL)
+            g_ptr_array_add(look->at_work, found_new(look->resync, vm, name, domains[i]));
         virDomainFree(domains[i]);
     }
     free(domains);
@@ -271,25 +299,17 @@ static void do_look(void *data)
     json_t *note;
 
     json_array_foreach(look->notes, i, note)
-        look->left |= !settle(look, note);
-    look_for_migrations(look);
+        settle(look, note);
+    look_for_jobs(look);
+    virConnectClose(look->connection);
 }
 
 /* ---- when ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static gboolean on_again(void *user)
 {
-    Resync *resync = user;
-
-    resync->timer = 0;
-    resync_now(resync);
-    return G_SOURCE_REMOVE;
-}
-
-void resync_soon(Resync *resync)
-{
-    if (resync->timer == 0 && !resync->closed)
-        resync->timer = g_timeout_add_seconds(AGAIN_S, on_again, resync);
+    resync_now(user);
+    return G_SOURCE_CONTINUE;
 }
 
 static void on_looked(void *data)
@@ -298,16 +318,13 @@ static void on_looked(void *data)
     Resync *resync = look->resync;
 
     resync->looking = false;
-    for (guint i = 0; i < look->migrating->len; i++) {
+    for (guint i = 0; i < look->at_work->len; i++) {
         if (resync->closed)
-            found_unref(look->migrating->pdata[i]);
+            found_unref(look->at_work->pdata[i]);
         else
-            follow(resync, look->migrating->pdata[i]);
+            follow(resync, look->at_work->pdata[i]);
     }
-    if (look->left)
-        resync_soon(resync);
-    virConnectClose(look->connection);
-    g_ptr_array_unref(look->migrating);
+    g_ptr_array_unref(look->at_work);
     json_decref(look->notes);
     g_free(look->folder);
     g_free(look);
@@ -317,20 +334,15 @@ static void on_looked(void *data)
 void resync_now(Resync *resync)
 {
     g_autoptr(json_t) all = job_notes(resync->folder);
-    virConnectPtr connection = resync->connection(resync->user);
+    virConnectPtr connection = resync->looking ? NULL : resync->connection(resync->user);
     Look *look;
     size_t i;
     json_t *note;
 
-    if (connection == NULL || resync->looking) {
-        if (connection != NULL)
-            virConnectClose(connection);
-        if (json_array_size(all) > 0)
-            resync_soon(resync);
+    if (connection == NULL)
         return;
-    }
     look = g_new0(Look, 1);
-    *look = (Look){.resync = resync, .connection = connection, .folder = g_strdup(resync->folder), .notes = json_array(), .migrating = g_ptr_array_new()};
+    *look = (Look){.resync = resync, .connection = connection, .folder = g_strdup(resync->folder), .notes = json_array(), .at_work = g_ptr_array_new()};
     json_array_foreach(all, i, note) {
         const char *vm = json_string_or(note, "vm", "");
 
@@ -348,6 +360,7 @@ Resync *resync_new(Host *host, const char *folder, virConnectPtr (*connection)(v
 
     *resync = (Resync){.refs = 1, .host = host, .folder = g_strdup(folder), .connection = connection, .is_at_work = is_at_work, .user = user,
                        .found = g_ptr_array_new_with_free_func(found_unref)};
+    resync->timer = g_timeout_add_seconds(AGAIN_S, on_again, resync);
     return resync;
 }
 
@@ -356,9 +369,7 @@ void resync_free(Resync *resync)
     if (resync == NULL)
         return;
     resync->closed = true;
-    if (resync->timer != 0)
-        g_source_remove(resync->timer);
-    resync->timer = 0;
+    g_source_remove(resync->timer);
     for (guint i = 0; i < resync->found->len; i++) {
         Found *found = resync->found->pdata[i];
 

@@ -1,9 +1,10 @@
 /* stand_actions URI [SETTING=VALUE…]: the actions on a real libvirt and a bus that only records, for the tests in tests/vm. A line in is
  * {"id": 1, "method": "vm_stop", "arguments": {…}} or {"quit": true}; a line out {"id": 1, "answer": {…}} or {"event": {…}}.
- * Settings: data=FOLDER (kept), host=UUID=URI (where to migrate), post_copy=1, freeze_ms=N, evidence_bytes=N, evidence_per_vm=N,
+ * Settings: data=FOLDER (kept), shared=FOLDER, host=UUID=URI (where to migrate), post_copy=1, freeze_ms=N, evidence_bytes=N, evidence_per_vm=N,
  * lease=held|failed|late, storage=UUID=FOLDER. */
 #include "agents/host/host_stand.h"
 #include "agents/host/libvirt/actions.h"
+#include "agents/host/libvirt/freeze.h"
 #include "agents/host/libvirt/virt_error.h"
 
 #include <gio/gio.h>
@@ -16,7 +17,7 @@ typedef struct Stand {
     HostStand *host;
     Actions *actions;
     virConnectPtr connection;
-    const char *uri, *lease, *storage;
+    const char *uri, *lease, *storage, *shared[2];
     GPtrArray *migrate_to;
     GHashTable *waiting; /* command id → our id, both text */
     GMainLoop *loop;
@@ -116,6 +117,8 @@ static void read_setting(Stand *stand, ActionsOptions *options, const char *sett
     value = value != NULL ? value + 1 : "";
     if (g_str_has_prefix(setting, "host="))
         g_ptr_array_insert(stand->migrate_to, 0, g_strdup(value));
+    else if (g_str_has_prefix(setting, "shared="))
+        stand->shared[0] = value;
     else if (g_str_has_prefix(setting, "post_copy="))
         options->post_copy = true;
     else if (g_str_has_prefix(setting, "freeze_ms="))
@@ -143,8 +146,33 @@ static void *run_events(void *unused)
 
 static void on_timeout(int timer, void *user) { }
 
+static void on_thawed(void *loop) { g_main_loop_quit(loop); }
+
+/* stand_actions URI FOLDER freeze VM MAX_MS HOLD_MS: freezes, holds that long, thaws; says whether it was frozen until then. */
+static int hold_frozen(char **argv)
+{
+    GMainLoop *loop = g_main_loop_new(NULL, FALSE);
+    virConnectPtr connection = virConnectOpen(argv[1]);
+    virDomainPtr domain = virDomainLookupByUUIDString(connection, argv[4]);
+    char *why = NULL;
+    Freeze *freeze = freeze_begin(domain, argv[2], argv[4], atoi(argv[5]) * US_PER_MS, on_thawed, loop, &why);
+
+    if (freeze != NULL) {
+        puts("frozen");
+        fflush(stdout);
+        g_usleep((gulong) atoi(argv[6]) * 1000);
+        puts(freeze_end(freeze) ? "until the end" : "the clock thawed it");
+    } else {
+        puts(why);
+    }
+    g_main_loop_run(loop);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 7 && strcmp(argv[3], "freeze") == 0)
+        return hold_frozen(argv);
     Stand stand = {.uri = argc > 1 ? argv[1] : "qemu:///system", .host = host_stand_new(), .loop = g_main_loop_new(NULL, FALSE)};
     ActionsOptions options = {.connection = connection_of, .proc = "/proc", .lease_acquire = lease_acquire, .lease_release = lease_release,
                               .note = note, .storage_folder = storage_folder, .user = &stand};
@@ -161,6 +189,7 @@ int main(int argc, char **argv)
     for (int i = 2; i < argc; i++)
         read_setting(&stand, &options, argv[i]);
     options.migration_uris = (const char *const *) stand.migrate_to->pdata;
+    options.shared_folders = stand.shared[0] != NULL ? stand.shared : NULL;
     stand.actions = actions_new(stand.host->host, &options);
     actions_connected(stand.actions);
     say(json_pack("{s:{s:s, s:s}}", "event", "up", STAND_HOST, "boot_id", host_boot_id(stand.host->host)));

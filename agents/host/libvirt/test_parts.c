@@ -17,7 +17,7 @@ static const char live[] =
     "<?xml version='1.0'?><!-- ours --><domain type='qemu' id='3' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>"
     "<name>web &amp; more</name><uuid> AAAAAAAA-0000-4000-8000-000000000001 </uuid><on_poweroff>destroy</on_poweroff><on_crash>preserve</on_crash>"
     "<metadata><disk><target dev='none'/></disk></metadata><devices>"
-    "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/a/top.qcow2' index='3'/>"
+    "<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none'/><source file='/a/top.qcow2' index='3'/>"
     "<backingStore type='file' index='2'><format type='qcow2'/><source file='/a/middle.qcow2'/>"
     "<backingStore type='file' index='1'><format type='raw'/><source file='/a/base'/><backingStore/></backingStore></backingStore>"
     "<mirror type='file' job='copy' ready='yes'><format type='qcow2'/><source file='/b/copy.qcow2' index='9'/></mirror><target dev='vda' bus='virtio'/></disk>"
@@ -44,6 +44,7 @@ static void test_domain_xml(void)
     g_assert_cmpstr(vda->backing, ==, "/a/middle.qcow2");
     g_assert_cmpuint(vda->depth, ==, 2);
     g_assert_cmpstr(vda->format, ==, "qcow2");
+    g_assert_cmpstr(vda->cache, ==, "none");
     g_assert_true(vda->has_job && vda->job_ready);
     g_assert_cmpstr(vda->job_to, ==, "/b/copy.qcow2");
     vdb = domain_xml_disk(xml, "vdb");

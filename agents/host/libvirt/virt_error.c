@@ -23,7 +23,7 @@ static const struct {
     { VIR_ERR_NO_SUPPORT, COMMAND_ERROR_FAILED, "this hypervisor cannot do that" },
     { VIR_ERR_OPERATION_UNSUPPORTED, COMMAND_ERROR_FAILED, "this hypervisor, or this VM's definition, does not allow it" },
     { VIR_ERR_CONFIG_UNSUPPORTED, COMMAND_ERROR_FAILED, "this VM's definition does not allow it" },
-    { VIR_ERR_MIGRATE_UNSAFE, COMMAND_ERROR_FAILED, "its disks are not safe to move: cache='none' on shared storage is" },
+    { VIR_ERR_MIGRATE_UNSAFE, COMMAND_ERROR_FAILED, "cache='none' on storage that is shared is safe; the setting shared-folders names what libvirt does not know to be shared" },
     { VIR_ERR_BLOCK_COPY_ACTIVE, COMMAND_ERROR_FAILED, "a copy of a disk is at work; vm_abort_job ends it" },
 };
 
