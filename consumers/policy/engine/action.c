@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define KILL_PAUSED_US (80 * US_PER_S) /* oVirt's; a lease expires in as long */
+#define PATH_LAG_US (10 * US_PER_S) /* until every host has looked at its paths */
 #define SWITCH_LAG_US (15 * US_PER_S) /* three heartbeats */
 
 void deed_clear(Deed *deed)
@@ -170,6 +171,26 @@ static void resolve_relocate(Stage *s, const Step *step, Incident *incident, Dee
     resolve_start(s, step, not_on, deed);
 }
 
+/* A domain that fails may be told by one host first: nobody leaves for where it fails as well. */
+static bool path_must_be_judged(Engine *engine, const EntityState *vm, const EntityState *from, Deed *deed)
+{
+    const EntityState *storage = storage_ill_for(engine, vm, from);
+
+    if (storage == NULL || !storage_lost_path(storage, from))
+        return false;
+    int64_t until_us = storage_since_us(storage, from) + PATH_LAG_US;
+
+    if (storage_ill_for(engine, vm, NULL) != NULL) {
+        deed_cannot(deed, "%s serves nowhere", storage->path);
+    } else if (engine->now_us < until_us) {
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s may have failed elsewhere too", storage->path));
+        deed->until_us = until_us;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target, *from = vm->vm->host;
@@ -179,6 +200,8 @@ static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
         deed_cannot(deed, "only what runs on a host that is heard can migrate");
         return;
     }
+    if (path_must_be_judged(s->engine, vm, from, deed))
+        return;
     EntityState *to = place_move(s->engine, vm, &deed->considered, &why);
     if (to == NULL) {
         deed_wait(deed, WAIT_PLACE, why);

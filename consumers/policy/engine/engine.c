@@ -167,8 +167,18 @@ static bool is_ill(const EntityState *entity)
            (strcmp(entity->state, "stopped") == 0 && g_strcmp0(entity->intent, "none") == 0);
 }
 
+/* What it is about is no state, and is not over because the entity is well. */
+static bool is_of_what_happened(const Engine *engine, const Incident *incident)
+{
+    const Rule *rule = policy_rule(engine->policy, incident->rule);
+
+    return rule != NULL && event_only_happened(rule->on);
+}
+
 static void incident_seen_well(Stage *s, Incident *incident)
 {
+    if (incident->state == INCIDENT_OPEN && is_of_what_happened(s->engine, incident))
+        return;
     if (incident->state == INCIDENT_OPEN && incident->attempts == 0) {
         incident_close(s, incident, INCIDENT_RESOLVED, "well again before anything was done");
         return;
@@ -333,12 +343,14 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
     id_derive(id, "derived", kind, entity->path, cause == NULL ? "" : event_fields(cause)->id, now, NULL);
     g_autoptr(Event) event = event_new(&fields);
     json_decref(data);
-    text_set(&entity->state, strchr(kind, '.') + 1);
-    text_set(&entity->intent, event_data_string(event, "intent"));
-    entity->since_us = s->engine->now_us;
+    if (!event_only_happened(kind)) {
+        text_set(&entity->state, strchr(kind, '.') + 1);
+        text_set(&entity->intent, event_data_string(event, "intent"));
+        entity->since_us = s->engine->now_us;
+    }
     put_record(s, "derived", entity->incident, entity->path, json_pack("{s:s, s:s, s:s*}", "event", id, "kind", kind, "cause",
                                                                        cause == NULL ? NULL : event_fields(cause)->id),
-               "%s is %s", entity->path, entity->state);
+               "%s is %s", entity->path, strchr(kind, '.') + 1);
     plan_heard(s, entity);
     follow(s, entity, event);
 }

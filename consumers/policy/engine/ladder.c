@@ -94,8 +94,9 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
                json_pack("{s:s, s:s, s:s*, s:o, s:o}", "event", incident->event_id, "rule", rule->name, "where",
                          rule->where == NULL ? NULL : expression_text(rule->where), "values", values, "not_asked",
                          rules_after(engine->policy, rule, event_fields(event)->kind)),
-               "%s is %s: rule %s applies", entity->path, entity->state, rule->name);
-    if (entity->host != NULL || (entity->vm != NULL && entity->vm->host != NULL && strcmp(entity->state, "lost") != 0))
+               "%s is %s: rule %s applies", entity->path,
+               event_only_happened(event_fields(event)->kind) ? strchr(event_fields(event)->kind, '.') + 1 : entity->state, rule->name);
+    if (entity->host != NULL || (entity->vm != NULL && !event_only_happened(event_fields(event)->kind) && entity->vm->host != NULL && strcmp(entity->state, "lost") != 0))
         quarantine_failure(s, host_of(engine, entity), entity->path, entity->state);
     ladder_decide(s, incident);
 }

@@ -51,6 +51,7 @@ static const struct {
     { "kill-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"eperm\"] && entity.on_io_error == \"kill\"",
       { { "vm.resume", 3 }, { "vm.restart", 2 } } },
     { "tell-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"leave_paused\"", { { NULL } } },
+    { "leave-lost-paths", "vm.path-lost", "entity.ha", { { "vm.migrate", 2 } } },
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
@@ -127,7 +128,7 @@ const Target *policy_target(const Policy *policy, const char *name)
     return NULL;
 }
 
-static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "host.evidence", "host.sample",
+static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "host.evidence", "host.sample",
                                         "agent.restarted", "agent.cloned", "agent.moved", "agent.quarantined", NULL };
 
 bool event_only_happened(const char *kind)

@@ -221,10 +221,49 @@ static bool needs(const EntityState *vm, const EntityState *storage)
     return false;
 }
 
+/* What still runs there may be about to pause; when the domain fails everywhere there is nowhere to go. */
+static void tell_path_lost(Stage *s, const EntityState *storage, const char *host_id, const Event *event)
+{
+    g_autofree char *path = g_strdup_printf("host/%s", host_id);
+    const EntityState *host = entity_find(s->engine, path);
+    g_autoptr(GPtrArray) vms = g_ptr_array_new();
+
+    for (guint i = 0; host != NULL && i < s->engine->vms->len; i++) {
+        EntityState *vm = s->engine->vms->pdata[i];
+
+        if (vm->vm->host == host && strcmp(vm->state, "running") == 0 && needs(vm, storage) && storage_ill_for(s->engine, vm, NULL) == NULL)
+            g_ptr_array_add(vms, vm);
+    }
+    for (guint i = 0; i < vms->len; i++)
+        event_derive(s, vms->pdata[i], "vm.path-lost", event, json_pack("{s:s, s:[s]}", "host", host_id, "storage", entity_id(storage)));
+}
+
+/* Nobody has left for it yet, and nobody has to. */
+static void path_is_back(Stage *s, const EntityState *storage)
+{
+    g_autoptr(GPtrArray) over = g_ptr_array_new();
+
+    for (guint i = 0; i < s->engine->vms->len; i++) {
+        const EntityState *vm = s->engine->vms->pdata[i];
+        const Rule *rule = vm->incident == NULL ? NULL : policy_rule(s->engine->policy, vm->incident->rule);
+
+        if (rule != NULL && rule_listens(rule, "vm.path-lost") && vm->incident->state == INCIDENT_OPEN && vm->incident->attempts == 0 &&
+            needs(vm, storage) && storage_ill_for(s->engine, vm, vm->vm->host) == NULL)
+            g_ptr_array_add(over, vm->incident);
+    }
+    for (guint i = 0; i < over->len; i++)
+        incident_close(s, over->pdata[i], INCIDENT_RESOLVED, "its host reaches its storage again");
+}
+
 void storage_heard(Stage *s, EntityState *storage, const Event *event)
 {
+    const char *host = event_data_string(event, "host");
+
+    if (strcmp(event_fields(event)->kind, "storage.failed") == 0 && host != NULL)
+        tell_path_lost(s, storage, host, event);
     if (strcmp(event_fields(event)->kind, "storage.well") != 0)
         return;
+    path_is_back(s, storage);
     s->wake |= WAKES(STORAGE) | WAKES(PLACE);
     for (guint i = 0; i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
