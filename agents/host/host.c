@@ -17,6 +17,7 @@ Host *host_new(QmfAgent *agent, CommandGate *gate, const Identity *identity, con
     host->data = g_strdup(data);
     host->on_online = g_ptr_array_new_with_free_func(g_free);
     host->telling = telling_new(agent, identity->boot_id);
+    host->facts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) value_unref);
     host->work = work_new();
     calls_attach(host);
     return host;
@@ -28,6 +29,8 @@ void host_free(Host *host)
         return;
     work_free(host->work);
     telling_free(host->telling);
+    g_hash_table_unref(host->facts);
+    value_unref(host->last_up);
     g_hash_table_unref(host->methods);
     g_ptr_array_unref(host->on_online);
     g_free(host->data);

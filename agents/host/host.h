@@ -24,6 +24,9 @@ void host_tell(Host *host, const char *kind, const char *id, const char *state, 
 void host_tell_happened(Host *host, const char *kind, const char *id, const char *state, const char *topic, Value *values);
 /* Any event of @class, in org.matahariproject.mend; not kept while the bus is away. */
 void host_raise(Host *host, const char *class, int severity /* -1: the class's */, Value *values /* (transfer full) */);
+/* Something lasting about this host itself that one part knows ("fences"): goes out with every host.up, whichever part tells that; the last
+ * one is told again when the fact changes. @key: an argument of host_state. @value: (transfer full); NULL takes it back. */
+void host_set_fact(Host *host, const char *key, Value *value);
 bool host_is_online(const Host *host);
 /* Runs at each (re)connect, before what was kept is told: the moment to tell the inventory again. */
 void host_on_online(Host *host, void (*fn)(void *user), void *user);

@@ -18,6 +18,8 @@ struct Host {
     GHashTable *methods;    /* name → Method */
     GPtrArray *on_online;   /* of OnlineFn */
     Telling *telling;
+    GHashTable *facts;      /* argument → Value: of host_set_fact() */
+    Value *last_up;         /* what the last host.up said beside them; NULL: none was told */
     Work *work;
     bool online;
 };

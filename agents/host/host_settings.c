@@ -22,6 +22,13 @@ const Setting host_settings[] = {
     { "migrate-to", SETTING_LIST, AT(migrate_to), 0, 0, NULL, "HOST=URI of the libvirt of host HOST (a UUID), for migrations to it" },
     { "post-copy", SETTING_BOOL, AT(post_copy), 0, 0, NULL, "finish a migration that does not end otherwise by post-copy: a failure then loses the VM" },
     { "freeze-max", SETTING_DURATION, AT(freeze_max_us), US_PER_S, 10 * US_PER_MINUTE, "10s", "a guest's file systems are frozen no longer than this" },
+    { "fencing", SETTING_STRING, AT(fencing), 0, 0, NULL, "FILE of devices that power other hosts off; /etc/mend/fencing.yaml when it exists" },
+    { "fencing-check", SETTING_DURATION, AT(fencing_check_us), 0, 24 * US_PER_HOUR, "10m", "time between two looks at those devices; 0s: never" },
+    { "fencing-import", SETTING_STRING, AT(fencing_import), 0, 0, NULL, "FILE with a Pacemaker CIB: print its fencing as a fencing file, and end" },
+    { "fencing-secrets", SETTING_STRING, AT(fencing_secrets), 0, 0, NULL, "FOLDER for the passwords in that CIB; none: they are not written" },
+    { "kdump", SETTING_BOOL, AT(kdump), 0, 0, NULL, "listen for hosts that write a crash dump (fence_kdump_send), and let them finish" },
+    { "kdump-port", SETTING_INTEGER, AT(kdump_port), 1, 65535, "7410", "PORT of UDP for those messages" },
+    { "kdump-max", SETTING_DURATION, AT(kdump_max_us), 0, US_PER_HOUR, "5m", "longest wait for a dump" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

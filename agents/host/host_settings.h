@@ -8,6 +8,9 @@ typedef struct HostSettings {
     char *broker, *credentials, *site, *id, *data, *log;
     char *rack, *power, *switch_name;
     char *libvirt_uri;
+    char *fencing, *fencing_import, *fencing_secrets;
+    int64_t fencing_check_us, kdump_port, kdump_max_us;
+    bool kdump;
     char **labels, **migrate_to;
     int64_t heartbeat_us, freeze_max_us;
     bool print_id, anonymous, post_copy;

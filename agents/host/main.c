@@ -1,6 +1,8 @@
 /* mend-host: sees and moves the virtual machines of this host, fences others, watches storage and memory. One process, one main loop;
  * what blocks runs in threads. It needs the bus only to talk: without it VMs stay as they are. */
 #include "agents/common/agent_bus.h"
+#include "agents/host/fence/fence_check.h"
+#include "agents/host/fence/fencing_import.h"
 #include "agents/host/host_private.h"
 #include "agents/host/parts.h"
 #include "lib/base/log.h"
@@ -14,6 +16,7 @@
 
 typedef struct Program {
     HostSettings settings;
+    bool fence_check;       /* the verb, instead of being an agent */
     GMainLoop *loop;
     Identity *identity;
     CommandLedger *ledger;
@@ -102,7 +105,8 @@ static bool read_settings(Program *program, char **argv, GError **error)
 
     if (!settings_read(host_settings, n_host_settings, &program->settings, argv, &rest, error))
         return false;
-    if (rest != NULL && *rest != NULL) {
+    program->fence_check = rest != NULL && g_strcmp0(rest[0], "fence-check") == 0 && rest[1] == NULL;
+    if (rest != NULL && *rest != NULL && !program->fence_check) {
         g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "'%s' is not understood; --help shows what is", *rest);
         return false;
     }
@@ -137,6 +141,10 @@ static int run(Program *program, char **argv)
     }
     if (program->settings.print_id)
         return print_id(&program->settings);
+    if (program->fence_check)
+        return fence_check(program->settings.fencing, NULL);
+    if (program->settings.fencing_import != NULL)
+        return fencing_import_print(program->settings.fencing_import, program->settings.fencing_secrets);
     if (!open_bus(program, &error) || !start_parts(program, &error)) {
         log_error("%s", error->message);
         return 1;
@@ -155,7 +163,8 @@ int main(int argc, char **argv)
 
     log_open(PRODUCT, LOG_LEVEL_INFO);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
-        printf("mend-host [--settings FILE] [options]: sees and moves the virtual machines of this host for Mend\n\n");
+        printf("mend-host [--settings FILE] [options]: sees and moves the virtual machines of this host for Mend\n"
+               "mend-host fence-check [--fencing FILE]: asks every fence device now; ends with 1 when one is not well\n\n");
         settings_help(host_settings, n_host_settings);
         return 0;
     }

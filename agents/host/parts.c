@@ -1,6 +1,7 @@
 /* Parts do not know each other: what one needs of another goes through the small functions here. */
 #include "agents/host/parts.h"
 
+#include "agents/host/fence/fence.h"
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/connection.h"
 #include "agents/host/libvirt/intents.h"
@@ -11,6 +12,7 @@ struct Parts {
     Connection *connection;
     Intents *intents;
     Actions *actions;
+    Fence *fence;
 };
 
 /* ---- libvirt ---- */
@@ -47,22 +49,39 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
     connection_listen(parts->connection, &listener);
 }
 
+/* ---- fencing ---- */
+
+static bool start_fence(Parts *parts, const HostSettings *settings, GError **error)
+{
+    const FenceOptions options = { .file = settings->fencing,
+                                   .check_us = settings->fencing_check_us,
+                                   .kdump = settings->kdump,
+                                   .kdump_port = (uint16_t) settings->kdump_port,
+                                   .kdump_max_us = settings->kdump_max_us };
+
+    parts->fence = fence_new(parts->host, &options, error);
+    return parts->fence != NULL;
+}
+
 /* ---- all ---- */
 
 Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
 {
-    Parts *parts = g_new0(Parts, 1);
+    g_autoptr(Parts) parts = g_new0(Parts, 1);
 
     parts->host = host;
     start_libvirt(parts, settings);
+    if (!start_fence(parts, settings, error))
+        return NULL;
     connection_start(parts->connection); /* everybody listens by now */
-    return parts;
+    return g_steal_pointer(&parts);
 }
 
 void parts_stop(Parts *parts)
 {
     if (parts == NULL)
         return;
+    fence_free(parts->fence);
     actions_free(parts->actions);
     connection_free(parts->connection);
     intents_free(parts->intents);

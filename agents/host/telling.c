@@ -140,6 +140,25 @@ static Value *known_only(const QmfClass *class, Value *values /* (transfer full)
     return known;
 }
 
+static void put_fact(void *key, void *value, void *values) { value_set(values, key, value_ref(value)); }
+
+/* host.up of this host itself has what its parts know beside what is told here. */
+static void add_facts(Host *host, const char *kind, const char *id, const char *state, Value *values)
+{
+    Value *said;
+    const char *key;
+    const Value *item;
+
+    if (strcmp(kind, "host") != 0 || strcmp(state, "up") != 0 || strcmp(id, host_id(host)) != 0)
+        return;
+    said = value_map();
+    for (size_t i = 0; value_entry(values, i, &key, &item); i++)
+        value_set(said, key, value_ref((Value *) item));
+    value_unref(host->last_up);
+    host->last_up = said;
+    g_hash_table_foreach(host->facts, put_fact, values);
+}
+
 static void tell(Host *host, const char *kind, const char *id, const char *state, char *key /* (transfer full) */, bool happened, Value *values)
 {
     Telling *telling = host->telling;
@@ -153,6 +172,7 @@ static void tell(Host *host, const char *kind, const char *id, const char *state
         return;
     }
     all = known_only(class, values);
+    add_facts(host, kind, id, state, all);
     value_set(all, "id", value_string(id));
     value_set(all, "state", value_string(state));
     value_set(all, "boot_id", value_string(telling->boot_id));
@@ -176,6 +196,22 @@ void host_tell_happened(Host *host, const char *kind, const char *id, const char
     char *key = topic == NULL ? NULL : g_strdup_printf("%s/%s %s %s", kind, id, state, topic);
 
     tell(host, kind, id, state, key, true, values);
+}
+
+void host_set_fact(Host *host, const char *key, Value *value)
+{
+    const Value *old = g_hash_table_lookup(host->facts, key);
+
+    if ((old == NULL) == (value == NULL) && (value == NULL || value_equal(old, value))) {
+        value_unref(value);
+        return;
+    }
+    if (value != NULL)
+        g_hash_table_insert(host->facts, g_strdup(key), value);
+    else
+        g_hash_table_remove(host->facts, key);
+    if (host->last_up != NULL)
+        host_tell(host, "host", host_id(host), "up", value_ref(host->last_up));
 }
 
 void host_raise(Host *host, const char *class_name, int severity, Value *values)

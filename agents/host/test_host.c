@@ -152,6 +152,30 @@ static void test_lanes(void)
     g_assert_cmpstr(order->str, ==, "xyab");
 }
 
+static void test_facts_go_with_up(void)
+{
+    g_autoptr(HostStand) stand = host_stand_new();
+    Value *fences = value_list();
+    guint at;
+
+    value_append(fences, value_string("other"));
+    host_set_fact(stand->host, "fences", fences);
+    g_assert_cmpuint(stand->events->len, ==, 0); /* nothing to say it with yet */
+    Value *up = value_map();
+    value_set(up, "memory_bytes", value_uint(VALUE_UINT64, 5));
+    host_tell(stand->host, "host", STAND_HOST, "up", up);
+    at = host_stand_wait(stand, 0, "host_state", "state", "up", 5000);
+    g_assert_cmpuint(json_array_size(json_object_get(host_stand_event(stand, at), "fences")), ==, 1);
+    host_set_fact(stand->host, "fences", value_list()); /* told again, with what was said before */
+    at = host_stand_wait(stand, at + 1, "host_state", "state", "up", 5000);
+    g_assert_cmpuint(json_array_size(json_object_get(host_stand_event(stand, at), "fences")), ==, 0);
+    g_assert_cmpint(json_integer_value(json_object_get(host_stand_event(stand, at), "memory_bytes")), ==, 5);
+    host_set_fact(stand->host, "fences", value_list());
+    host_tell_happened(stand->host, "host", "another", "evidence", NULL, NULL);
+    g_assert_cmpuint(stand->events->len, ==, 3); /* the same again says nothing */
+    g_assert_null(json_object_get(host_stand_event(stand, 2), "fences"));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -161,5 +185,6 @@ int main(int argc, char **argv)
     g_test_add_func("/host/told/unknown-argument", test_unknown_argument_is_left_out);
     g_test_add_func("/host/calls", test_calls);
     g_test_add_func("/host/lanes", test_lanes);
+    g_test_add_func("/host/facts", test_facts_go_with_up);
     return g_test_run();
 }

@@ -235,8 +235,9 @@ static void on_answer(const FenceAnswer *answer, void *user)
         part->says = answer->says;
         part->hopeless = answer->hopeless;
     }
+    bool soon = order->phase == ACT || (order->phase == LOOK && !failed) || (order->phase == VERIFY && all_are(order, order->goal));
     if (!is_waiting(order))
-        step_after(order, order->phase == ACT ? 0 : order->phase == LOOK && !failed ? 0 : order->asker.poll_us);
+        step_after(order, soon ? 0 : order->asker.poll_us);
 }
 
 static void ask_one(Part *part, FenceAction action)

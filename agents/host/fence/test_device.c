@@ -126,7 +126,7 @@ static void test_exit_statuses(void)
     assert_says("echo 'Status: OFF'; exit 2", FENCE_STATUS, FENCE_SAYS_OFF, NULL);
     assert_says("exit 2", FENCE_OFF, FENCE_SAYS_FAILED, "it failed and did not say why");
     assert_says("echo 'x ERROR: no such plug' >&2; exit 1", FENCE_OFF, FENCE_SAYS_FAILED, "no such plug");
-    
+
 }
 
 /* "Off" lets a VM start elsewhere: a shell that cannot read a script ends with 2 as well. */
