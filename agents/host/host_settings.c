@@ -29,6 +29,11 @@ const Setting host_settings[] = {
     { "kdump", SETTING_BOOL, AT(kdump), 0, 0, NULL, "listen for hosts that write a crash dump (fence_kdump_send), and let them finish" },
     { "kdump-port", SETTING_INTEGER, AT(kdump_port), 1, 65535, "7410", "PORT of UDP for those messages" },
     { "kdump-max", SETTING_DURATION, AT(kdump_max_us), 0, US_PER_HOUR, "5m", "longest wait for a dump" },
+    { "peer", SETTING_LIST, AT(peers), 0, 0, NULL, "HOST=ADDRESS[:PORT] of another host (HOST a UUID), to see on the network whether it is there" },
+    { "peer-listen", SETTING_STRING, AT(peer_listen), 0, 0, NULL, "ADDRESS[:PORT] where other hosts ask; 0.0.0.0:7610 (UDP) when there are peers" },
+    { "peer-key", SETTING_STRING, AT(peer_key), 0, 0, NULL, "FILE with a secret that all hosts share: answers are signed with it" },
+    { "peer-interval", SETTING_DURATION, AT(peer_interval_us), 10 * US_PER_MS, US_PER_MINUTE, "1s", "time between two questions to a peer" },
+    { "peer-misses", SETTING_INTEGER, AT(peer_misses), 1, 1000, "5", "so many unanswered in a row: it is gone" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

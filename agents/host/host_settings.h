@@ -11,7 +11,9 @@ typedef struct HostSettings {
     char *fencing, *fencing_import, *fencing_secrets;
     int64_t fencing_check_us, kdump_port, kdump_max_us;
     bool kdump;
-    char **labels, **migrate_to;
+    char *peer_listen, *peer_key;
+    int64_t peer_interval_us, peer_misses;
+    char **labels, **migrate_to, **peers;
     int64_t heartbeat_us, freeze_max_us;
     bool print_id, anonymous, post_copy;
 } HostSettings;

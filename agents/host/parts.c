@@ -5,6 +5,7 @@
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/connection.h"
 #include "agents/host/libvirt/intents.h"
+#include "agents/host/peers/peers.h"
 #include "lib/base/clock.h"
 
 struct Parts {
@@ -13,6 +14,7 @@ struct Parts {
     Intents *intents;
     Actions *actions;
     Fence *fence;
+    Peers *peers; /* or NULL */
 };
 
 /* ---- libvirt ---- */
@@ -63,6 +65,18 @@ static bool start_fence(Parts *parts, const HostSettings *settings, GError **err
     return parts->fence != NULL;
 }
 
+/* ---- other hosts ---- */
+
+static bool start_peers(Parts *parts, const HostSettings *s, GError **error)
+{
+    const PeersOptions options = { s->peer_listen, (const char *const *) s->peers, s->peer_key, s->peer_interval_us, (unsigned) s->peer_misses };
+
+    if (s->peer_listen == NULL && (s->peers == NULL || s->peers[0] == NULL))
+        return true;
+    parts->peers = peers_new(parts->host, &options, error);
+    return parts->peers != NULL;
+}
+
 /* ---- all ---- */
 
 Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
@@ -71,7 +85,7 @@ Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
 
     parts->host = host;
     start_libvirt(parts, settings);
-    if (!start_fence(parts, settings, error))
+    if (!start_fence(parts, settings, error) || !start_peers(parts, settings, error))
         return NULL;
     connection_start(parts->connection); /* everybody listens by now */
     return g_steal_pointer(&parts);
@@ -82,6 +96,7 @@ void parts_stop(Parts *parts)
     if (parts == NULL)
         return;
     fence_free(parts->fence);
+    peers_free(parts->peers);
     actions_free(parts->actions);
     connection_free(parts->connection);
     intents_free(parts->intents);

@@ -22,7 +22,7 @@ APART = [
     ['broker-plugin/' + stage for stage in ('ingress', 'registry', 'liveness', 'events', 'control', 'hosts')],
     ['broker-plugin/hosts/' + host for host in ('embedded', 'attach', 'qpidd')],
     ['agents/guest', 'agents/host'],
-    ['agents/host/libvirt', 'agents/host/fence', 'agents/host/storage', 'agents/host/memory', 'agents/host/relay', 'agents/host/channel'],
+    ['agents/host/libvirt', 'agents/host/fence', 'agents/host/storage', 'agents/host/memory', 'agents/host/relay', 'agents/host/channel', 'agents/host/peers'],
     ['consumers/' + consumer for consumer in ('policy', 'gateway', 'notify')],
 ]
 
