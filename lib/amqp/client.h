@@ -8,7 +8,9 @@
  * Re-entrancy: a callback never runs inside the call that asked for it, but for amqp_client_free and amqp_sender_free, which complete
  * pending sends with CANCELLED before they return. Objects may be freed from any callback.
  * Ownership: senders and receivers are the caller's, to be freed before or after their client; after it they do nothing.
- * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket"; other streams by AmqpClientOptions.connect. */
+ * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket", "vsock://CID:PORT",
+ * "virtio-serial:///dev/virtio-ports/NAME" (docs/wire.md, "Serial ports"), each with "?tls=NAME" for TLS with the broker of that name, end
+ * to end; other streams by AmqpClientOptions.connect. */
 #ifndef MEND_AMQP_CLIENT_H
 #define MEND_AMQP_CLIENT_H
 
@@ -48,7 +50,7 @@ typedef struct AmqpClientOptions {
     int64_t backoff_first_us, backoff_max_us; /* 0: 100 ms, 10 s */
     bool reconnect;                /* false: one attempt; loss is final */
     uint32_t max_frame_bytes;      /* 0: 65536 */
-    /* Instead of url: opens a stream of the caller's kind (vsock, virtio-serial …); called for each attempt, finished like a
+    /* Instead of url: opens a stream of the caller's kind ; called for each attempt, finished like a
      * GTask of GIOStream. */
     void (*connect)(GCancellable *cancel, GAsyncReadyCallback done, gpointer user);
     void (*on_state)(AmqpClient *client, AmqpState state, const GError *why, void *user); /* why: NULL when OPEN */

@@ -1,4 +1,4 @@
-/* What client.c, stream.c, sender.c and receiver.c share. Everything runs on the thread of client->context.
+/* What client.c, endpoint.c, stream.c, sender.c and receiver.c share. Everything runs on the thread of client->context.
  *
  * Life: the user's handle is one reference; each walk through proton's events holds another, so that a callback may free whatever
  * it likes. `freed` says the user let go: nothing is called back any more. */
@@ -19,11 +19,12 @@
 
 #define NEVER G_MAXINT64
 
-typedef enum { ENDPOINT_TCP, ENDPOINT_TLS, ENDPOINT_UNIX, ENDPOINT_CUSTOM } EndpointKind;
+typedef enum { ENDPOINT_TCP, ENDPOINT_UNIX, ENDPOINT_VSOCK, ENDPOINT_SERIAL, ENDPOINT_CUSTOM } EndpointKind;
 
 typedef struct Endpoint {
     EndpointKind kind;
-    char *host; /* or path of a UNIX socket */
+    char *host; /* or path of a UNIX socket or serial port, or a vsock CID */
+    char *tls;  /* name of the broker, as its certificate has it; NULL: no TLS */
     uint16_t port;
 } Endpoint;
 
@@ -117,10 +118,13 @@ void client_run(AmqpClient *client);
 void client_lost(AmqpClient *client, GError *why); /* (transfer full); first reason counts */
 int64_t client_backoff(const AmqpClient *client, unsigned attempt);
 
-/* stream.c */
+/* endpoint.c */
+#define ENDPOINT_WHY "mend-why" /* data of a stream: text, why its end came */
 bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error);
 void endpoint_done(Endpoint *endpoint);
 void stream_connect(AmqpClient *client);
+
+/* stream.c */
 void stream_adopt(AmqpClient *client, GIOStream *stream);
 void stream_pump(AmqpClient *client);
 void stream_close(AmqpClient *client);

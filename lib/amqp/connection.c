@@ -23,7 +23,7 @@ static bool tls_begin(AmqpClient *client)
     else if (o->cert_file != NULL && pn_ssl_domain_set_credentials(domain, o->cert_file, o->key_file, NULL) != 0)
         problem = "the certificate or its key cannot be read";
     else if (pn_ssl_domain_set_peer_authentication(domain, PN_SSL_VERIFY_PEER_NAME, NULL) != 0 ||
-             pn_ssl_init(tls, domain, NULL) != 0 || pn_ssl_set_peer_hostname(tls, client->endpoint.host) != 0)
+             pn_ssl_init(tls, domain, NULL) != 0 || pn_ssl_set_peer_hostname(tls, client->endpoint.tls) != 0)
         problem = "TLS cannot be set up";
     if (domain != NULL)
         pn_ssl_domain_free(domain);
@@ -36,7 +36,7 @@ static bool tls_begin(AmqpClient *client)
 static void sasl_begin(AmqpClient *client)
 {
     const AmqpClientOptions *o = &client->options;
-    bool secret = client->endpoint.kind == ENDPOINT_TLS || client->endpoint.kind == ENDPOINT_UNIX;
+    bool secret = client->endpoint.tls != NULL || client->endpoint.kind == ENDPOINT_UNIX;
     const char *mechanisms = o->mechanisms;
     pn_sasl_t *sasl = pn_sasl(client->driver.transport);
 
@@ -60,9 +60,9 @@ void connection_begin(AmqpClient *client)
     pn_transport_set_max_frame(transport, client->options.max_frame_bytes);
     pn_transport_set_idle_timeout(transport, (pn_millis_t) MIN(client->options.idle_timeout_us / US_PER_MS, INT32_MAX));
     pn_connection_set_container(connection, client->options.container_id);
-    if (client->endpoint.kind == ENDPOINT_TCP || client->endpoint.kind == ENDPOINT_TLS)
-        pn_connection_set_hostname(connection, client->endpoint.host);
-    if (client->endpoint.kind == ENDPOINT_TLS && !tls_begin(client))
+    if (client->endpoint.tls != NULL || client->endpoint.kind == ENDPOINT_TCP)
+        pn_connection_set_hostname(connection, client->endpoint.tls != NULL ? client->endpoint.tls : client->endpoint.host);
+    if (client->endpoint.tls != NULL && !tls_begin(client))
         return;
     sasl_begin(client);
     pn_connection_open(connection);

@@ -1,4 +1,4 @@
-/* Bytes: from a url (or the caller's own function) to a stream, and between the stream and proton's connection driver.
+/* Bytes between a stream and proton's connection driver.
  *
  * Any GIOStream that can be polled will do; reads and writes are non-blocking and done from the loop, no thread and no copy of ours
  * between the stream and proton's buffers. Writing is tried at once after every batch of events; the source for "writable" exists
@@ -7,120 +7,12 @@
 
 #include "lib/base/clock.h"
 
-#include <gio/gunixsocketaddress.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
 
-#define PORT_AMQP  5672
-#define PORT_AMQPS 5671
 #define READS_IN_A_ROW 16 /* then others in the loop have their turn */
 
-static const struct {
-    const char *scheme;
-    EndpointKind kind;
-    uint16_t port;
-} schemes[] = {
-    { "amqp", ENDPOINT_TCP, PORT_AMQP },
-    { "amqps", ENDPOINT_TLS, PORT_AMQPS },
-    { "amqp+unix", ENDPOINT_UNIX, 0 },
-};
-
-bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error)
-{
-    g_autofree char *scheme = NULL, *host = NULL, *path = NULL;
-    int port = -1;
-
-    if (url != NULL && g_uri_split(url, G_URI_FLAGS_NONE, &scheme, NULL, &host, &port, &path, NULL, NULL, NULL))
-        for (size_t i = 0; scheme != NULL && i < G_N_ELEMENTS(schemes); i++) {
-            bool is_unix = schemes[i].kind == ENDPOINT_UNIX;
-            const char *where = is_unix ? path : host;
-
-            if (strcmp(scheme, schemes[i].scheme) != 0 || where == NULL || *where == '\0' || port == 0)
-                continue;
-            *ret_endpoint = (Endpoint){ schemes[i].kind, g_strdup(where), port > 0 ? (uint16_t) port : schemes[i].port };
-            return true;
-        }
-    g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT,
-                "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT or amqp+unix:///path/to/socket", url == NULL ? "" : url);
-    return false;
-}
-
-void endpoint_done(Endpoint *endpoint)
-{
-    g_clear_pointer(&endpoint->host, g_free);
-}
-
-/* ---- connecting ---- */
-
-typedef struct Attempt {
-    AmqpClient *client; /* a reference */
-    GCancellable *cancel;
-} Attempt;
-
-static void attempt_done(Attempt *attempt, GIOStream *stream, GError *error)
-{
-    AmqpClient *client = attempt->client;
-
-    if (client->cancel == attempt->cancel && !client->freed && !g_cancellable_is_cancelled(attempt->cancel)) {
-        client->cancel = NULL;
-        if (stream != NULL) {
-            stream_adopt(client, stream);
-        } else {
-            client_lost(client, g_error_new(AMQP_ERROR, AMQP_ERROR_CONNECT, "%s", error->message));
-        }
-        client_run(client);
-    } else {
-        if (client->cancel == attempt->cancel)
-            client->cancel = NULL;
-        if (stream != NULL)
-            g_io_stream_close(stream, NULL, NULL);
-    }
-    g_clear_object(&stream);
-    g_clear_error(&error);
-    g_object_unref(attempt->cancel);
-    client_unref(client);
-    g_free(attempt);
-}
-
-static void on_socket(GObject *object, GAsyncResult *result, gpointer user)
-{
-    GError *error = NULL;
-    GSocketConnection *connection = g_socket_client_connect_finish(G_SOCKET_CLIENT(object), result, &error);
-
-    attempt_done(user, (GIOStream *) connection, error);
-}
-
-static void on_custom(GObject *object, GAsyncResult *result, gpointer user)
-{
-    GError *error = NULL;
-    GIOStream *stream = g_task_propagate_pointer(G_TASK(result), &error);
-
-    if (stream == NULL && error == NULL)
-        error = g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CONNECT, "no stream");
-    attempt_done(user, stream, error);
-}
-
-void stream_connect(AmqpClient *client)
-{
-    Attempt *attempt = g_new0(Attempt, 1);
-    const Endpoint *endpoint = &client->endpoint;
-    g_autoptr(GSocketClient) sockets = NULL;
-    g_autoptr(GSocketConnectable) to = NULL;
-
-    attempt->client = client_ref(client);
-    attempt->cancel = g_cancellable_new();
-    client->cancel = attempt->cancel;
-    if (endpoint->kind == ENDPOINT_CUSTOM) {
-        client->options.connect(attempt->cancel, on_custom, attempt);
-        return;
-    }
-    sockets = g_socket_client_new();
-    g_socket_client_set_enable_proxy(sockets, FALSE);
-    to = endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
-                                         : g_network_address_new(endpoint->host, endpoint->port);
-    g_socket_client_connect_async(sockets, to, attempt->cancel, on_socket, attempt);
-}
 
 /* ---- reading and writing ---- */
 
@@ -148,6 +40,7 @@ static bool stream_read_once(AmqpClient *client)
 {
     pn_rwbytes_t room = pn_connection_driver_read_buffer(&client->driver);
     g_autoptr(GError) error = NULL;
+    const char *why;
     gssize n;
 
     if (room.size == 0) { /* proton is full, or done reading; stream_pump starts the source again */
@@ -161,7 +54,8 @@ static bool stream_read_once(AmqpClient *client)
     }
     if (n == 0) {
         pn_connection_driver_read_close(&client->driver);
-        stream_fail(client, "the peer closed the stream");
+        why = g_object_get_data(G_OBJECT(client->stream), ENDPOINT_WHY);
+        stream_fail(client, why != NULL ? why : "the peer closed the stream");
     } else if (!would_block(error)) {
         pn_connection_driver_read_close(&client->driver);
         stream_fail(client, error->message);

@@ -1,0 +1,157 @@
+/* From a url (or the caller's own function) to a stream.
+ *
+ * A socket of the kinds GLib knows is its matter; vsock it does not know, and a serial port is no stream at all: serial_connect() makes one
+ * of it. TLS works over each of them: it is a layer of proton's transport, and the name the certificate must carry is the broker's,
+ * whoever carries the bytes. */
+#include "lib/amqp/client_private.h"
+
+#include "lib/amqp/serial_connect.h"
+#include "lib/amqp/vsock.h"
+
+#include <gio/gunixsocketaddress.h>
+#include <string.h>
+
+#define PORT_AMQP  5672
+#define PORT_AMQPS 5671
+
+static const struct {
+    const char *scheme;
+    EndpointKind kind;
+    uint16_t port;
+} schemes[] = {
+    { "amqp", ENDPOINT_TCP, PORT_AMQP },
+    { "amqps", ENDPOINT_TCP, PORT_AMQPS },
+    { "amqp+unix", ENDPOINT_UNIX, 0 },
+    { "vsock", ENDPOINT_VSOCK, PORT_AMQP },
+    { "virtio-serial", ENDPOINT_SERIAL, 0 },
+};
+
+/* ?tls=NAME: TLS to the broker called so, end to end over whatever is in between. */
+static bool take_query(const char *query, char **ret_tls)
+{
+    g_autoptr(GHashTable) parameters = query != NULL ? g_uri_parse_params(query, -1, "&", G_URI_PARAMS_NONE, NULL) : NULL;
+    const char *tls = parameters != NULL ? g_hash_table_lookup(parameters, "tls") : NULL;
+
+    if (query != NULL && (tls == NULL || *tls == '\0' || g_hash_table_size(parameters) != 1))
+        return false;
+    *ret_tls = g_strdup(tls);
+    return true;
+}
+
+static bool take_endpoint(const char *url, Endpoint *ret_endpoint)
+{
+    g_autofree char *scheme = NULL, *host = NULL, *path = NULL, *query = NULL, *tls = NULL;
+    size_t i = 0;
+    int port = -1;
+    bool by_path;
+    const char *where;
+
+    if (url == NULL || !g_uri_split(url, G_URI_FLAGS_NONE, &scheme, NULL, &host, &port, &path, &query, NULL, NULL) || scheme == NULL)
+        return false;
+    while (i < G_N_ELEMENTS(schemes) && strcmp(scheme, schemes[i].scheme) != 0)
+        i++;
+    if (i == G_N_ELEMENTS(schemes) || port == 0)
+        return false;
+    by_path = schemes[i].kind == ENDPOINT_UNIX || schemes[i].kind == ENDPOINT_SERIAL;
+    where = by_path ? path : host;
+    if (where == NULL || *where == '\0' || (schemes[i].kind == ENDPOINT_VSOCK && !vsock_cid_parse(where, NULL)) || !take_query(query, &tls))
+        return false;
+    if (strcmp(scheme, "amqps") == 0 && tls == NULL)
+        tls = g_strdup(host);
+    *ret_endpoint = (Endpoint) { schemes[i].kind, g_strdup(where), g_steal_pointer(&tls), port > 0 ? (uint16_t) port : schemes[i].port };
+    return true;
+}
+
+bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error)
+{
+    if (take_endpoint(url, ret_endpoint))
+        return true;
+    g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT,
+                "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT, amqp+unix:///path/to/socket, vsock://CID:PORT (2: the host) or "
+                "virtio-serial:///dev/virtio-ports/NAME; ?tls=BROKER after them asks for TLS", url == NULL ? "" : url);
+    return false;
+}
+
+void endpoint_done(Endpoint *endpoint)
+{
+    g_clear_pointer(&endpoint->host, g_free);
+    g_clear_pointer(&endpoint->tls, g_free);
+}
+
+/* ---- connecting ---- */
+
+typedef struct Attempt {
+    AmqpClient *client; /* a reference */
+    GCancellable *cancel;
+} Attempt;
+
+static void attempt_done(Attempt *attempt, GIOStream *stream, GError *error)
+{
+    AmqpClient *client = attempt->client;
+
+    if (client->cancel == attempt->cancel && !client->freed && !g_cancellable_is_cancelled(attempt->cancel)) {
+        client->cancel = NULL;
+        if (stream != NULL) {
+            stream_adopt(client, stream);
+        } else {
+            client_lost(client, g_error_new(AMQP_ERROR, AMQP_ERROR_CONNECT, "%s", error->message));
+        }
+        client_run(client);
+    } else {
+        if (client->cancel == attempt->cancel)
+            client->cancel = NULL;
+        if (stream != NULL)
+            g_io_stream_close(stream, NULL, NULL);
+    }
+    g_clear_object(&stream);
+    g_clear_error(&error);
+    g_object_unref(attempt->cancel);
+    client_unref(client);
+    g_free(attempt);
+}
+
+static void on_socket(GObject *object, GAsyncResult *result, gpointer user)
+{
+    GError *error = NULL;
+    GSocketConnection *connection = g_socket_client_connect_finish(G_SOCKET_CLIENT(object), result, &error);
+
+    attempt_done(user, (GIOStream *) connection, error);
+}
+
+static void on_custom(GObject *object, GAsyncResult *result, gpointer user)
+{
+    GError *error = NULL;
+    GIOStream *stream = g_task_propagate_pointer(G_TASK(result), &error);
+
+    if (stream == NULL && error == NULL)
+        error = g_error_new_literal(AMQP_ERROR, AMQP_ERROR_CONNECT, "no stream");
+    attempt_done(user, stream, error);
+}
+
+void stream_connect(AmqpClient *client)
+{
+    Attempt *attempt = g_new0(Attempt, 1);
+    const Endpoint *endpoint = &client->endpoint;
+    g_autoptr(GSocketClient) sockets = NULL;
+    g_autoptr(GSocketConnectable) to = NULL;
+
+    attempt->client = client_ref(client);
+    attempt->cancel = g_cancellable_new();
+    client->cancel = attempt->cancel;
+    if (endpoint->kind == ENDPOINT_CUSTOM) {
+        client->options.connect(attempt->cancel, on_custom, attempt);
+        return;
+    }
+    if (endpoint->kind == ENDPOINT_SERIAL || endpoint->kind == ENDPOINT_VSOCK) {
+        if (endpoint->kind == ENDPOINT_SERIAL)
+            serial_connect(endpoint->host, attempt->cancel, on_custom, attempt);
+        else
+            vsock_connect(endpoint->host, endpoint->port, attempt->cancel, on_custom, attempt);
+        return;
+    }
+    sockets = g_socket_client_new();
+    g_socket_client_set_enable_proxy(sockets, FALSE);
+    to = endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
+                                         : g_network_address_new(endpoint->host, endpoint->port);
+    g_socket_client_connect_async(sockets, to, attempt->cancel, on_socket, attempt);
+}
