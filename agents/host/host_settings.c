@@ -20,6 +20,8 @@ const Setting host_settings[] = {
     { "label", SETTING_LIST, AT(labels), 0, 0, NULL, "WORD by which policies choose hosts" },
     { "libvirt-uri", SETTING_STRING, AT(libvirt_uri), 0, 0, "qemu:///system", "URI of the libvirt that has this host's VMs" },
     { "migrate-to", SETTING_LIST, AT(migrate_to), 0, 0, NULL, "HOST=URI of the libvirt of host HOST (a UUID), for migrations to it" },
+    { "shared-folder", SETTING_LIST, AT(shared_folders), 0, 0, NULL,
+      "FOLDER that all hosts see, on a file system that libvirt does not know to be shared: disks in it move without a copy" },
     { "post-copy", SETTING_BOOL, AT(post_copy), 0, 0, NULL, "finish a migration that does not end otherwise by post-copy: a failure then loses the VM" },
     { "freeze-max", SETTING_DURATION, AT(freeze_max_us), US_PER_S, 10 * US_PER_MINUTE, "10s", "a guest's file systems are frozen no longer than this" },
     { "fencing", SETTING_STRING, AT(fencing), 0, 0, NULL, "FILE of devices that power other hosts off; /etc/mend/fencing.yaml when it exists" },
@@ -34,6 +36,8 @@ const Setting host_settings[] = {
     { "peer-key", SETTING_STRING, AT(peer_key), 0, 0, NULL, "FILE with a secret that all hosts share: answers are signed with it" },
     { "peer-interval", SETTING_DURATION, AT(peer_interval_us), 10 * US_PER_MS, US_PER_MINUTE, "1s", "time between two questions to a peer" },
     { "peer-misses", SETTING_INTEGER, AT(peer_misses), 1, 1000, "5", "so many unanswered in a row: it is gone" },
+    { "evidence-max", SETTING_BYTES, AT(evidence_bytes), 1 << 20, INT64_MAX, "4GiB", "all dumps and screenshots kept here together" },
+    { "evidence-per-vm", SETTING_INTEGER, AT(evidence_per_vm), 1, 1000, "5", "dumps, and screenshots, kept of one VM" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

@@ -13,8 +13,8 @@ typedef struct HostSettings {
     bool kdump;
     char *peer_listen, *peer_key;
     int64_t peer_interval_us, peer_misses;
-    char **labels, **migrate_to, **peers;
-    int64_t heartbeat_us, freeze_max_us;
+    char **labels, **migrate_to, **shared_folders, **peers;
+    int64_t heartbeat_us, freeze_max_us, evidence_bytes, evidence_per_vm;
     bool print_id, anonymous, post_copy;
 } HostSettings;
 

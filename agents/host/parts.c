@@ -34,15 +34,24 @@ static void on_libvirt_up(void *user, void *found)
     actions_connected(((Parts *) user)->actions);
 }
 
+/* QEMUs on this machine: "qemu:///system", "qemu+unix:///system?socket=…". */
+static bool is_here(const char *uri)
+{
+    return g_str_has_prefix(uri, "qemu:///") || g_str_has_prefix(uri, "qemu+unix:///");
+}
+
 static void start_libvirt(Parts *parts, const HostSettings *settings)
 {
     const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
     const ActionsOptions options = { .connection = actions_connection,
-                                     .proc = "/proc",
+                                     .proc = is_here(settings->libvirt_uri) ? "/proc" : NULL,
                                      .note = actions_note,
                                      .user = parts,
                                      .migration_uris = (const char *const *) settings->migrate_to,
+                                     .shared_folders = (const char *const *) settings->shared_folders,
                                      .post_copy = settings->post_copy,
+                                     .evidence_bytes_max = (uint64_t) settings->evidence_bytes,
+                                     .evidence_per_vm = (unsigned) settings->evidence_per_vm,
                                      .freeze_max_us = settings->freeze_max_us };
 
     parts->intents = intents_new();

@@ -299,11 +299,14 @@ def snapshots(rig):
     assert said == 'frozen\nthe clock thawed it\n', said
     said = rig.a.run([stand, 'qemu:///system', rig.data, 'freeze', VM3, '9000', '300']).stdout
     assert said == 'frozen\nuntil the end\n', said
+    agent.close()
     holder = rig.a.popen([stand, 'qemu:///system', rig.data, 'freeze', VM3, '60000', '60000'], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == 'frozen\n' and tiny.stands('s')
     os.kill(next(pid for pid in rig.a.pids() if standagent.parent(pid) == holder.pid), 9)
     holder.wait()
-    until('the agent finds the note', lambda: not rig.notes(), 30)
+    assert rig.notes() == [VM3 + '.freeze.json']
+    rig.new_agent()
+    until('the next life thaws it', lambda: not rig.notes(), 30)
     tiny.wait_more('s', 'TICK')
     rig.end(VM3)
 

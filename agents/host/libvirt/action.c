@@ -94,27 +94,32 @@ bool action_sleep(Action *action, int64_t us)
     return !action_must_end(action);
 }
 
-typedef struct Errand { /* lock and wake of the action guard it; whoever is second frees it */
+typedef struct Errand { /* under the action's lock; whoever is second frees it */
     Action *action;
     void (*fn)(Action *action);
-    bool ran, forgotten;
+    bool running, ran, dropped, forgotten;
 } Errand;
 
+/* The action is alive here: what ends it is queued behind this, in the same loop with the same priority. */
 static gboolean on_main(void *user)
 {
     Errand *errand = user;
     Action *action = errand->action;
+    bool closed = actions_closed(action);
 
     g_mutex_lock(&action->lock);
     bool forgotten = errand->forgotten;
+    errand->running = !forgotten;
     g_mutex_unlock(&action->lock);
     if (forgotten) {
         g_free(errand);
         return G_SOURCE_REMOVE;
     }
-    errand->fn(action);
+    if (!closed)
+        errand->fn(action);
     g_mutex_lock(&action->lock);
-    errand->ran = true;
+    errand->ran = !closed;
+    errand->dropped = closed;
     g_cond_broadcast(&action->wake);
     g_mutex_unlock(&action->lock);
     return G_SOURCE_REMOVE;
@@ -127,12 +132,12 @@ bool action_on_main(Action *action, void (*fn)(Action *action))
     *errand = (Errand){.action = action, .fn = fn};
     g_idle_add_full(G_PRIORITY_DEFAULT, on_main, errand, NULL);
     g_mutex_lock(&action->lock);
-    while (!errand->ran && !action->told_to_end)
+    while (!errand->ran && !errand->dropped && (errand->running || !action->told_to_end))
         g_cond_wait(&action->wake, &action->lock);
-    bool ran = errand->ran;
-    errand->forgotten = !ran;
+    bool ran = errand->ran, over = ran || errand->dropped;
+    errand->forgotten = !over;
     g_mutex_unlock(&action->lock);
-    if (ran)
+    if (over)
         g_free(errand);
     return ran;
 }

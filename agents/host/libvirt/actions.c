@@ -182,7 +182,7 @@ static void work(void *data)
     Action *action = data;
 
     if (!g_atomic_int_compare_and_exchange(&action->begun, 0, 1))
-        action_failed(action, COMMAND_ERROR_INTERRUPTED, "nothing was done: a later vm_stop took its place");
+        action_failed(action, COMMAND_ERROR_INTERRUPTED, "nothing was done: it was taken back before it began, by a vm_stop or by the clock");
     else if (action_left_us(action) == 0 && (action->kind->flags & ACTION_STARTS) == 0)
         action_refused(action, COMMAND_ERROR_DEADLINE, "its time was over before its turn came");
     else
@@ -190,6 +190,20 @@ static void work(void *data)
     if (action->domain != NULL) /* here, since the last reference to a connection closes it, and that may take its time */
         virDomainFree(action->domain);
     virConnectClose(action->connection);
+}
+
+static gboolean on_thread_ended(void *action)
+{
+    on_ended(action);
+    return G_SOURCE_REMOVE;
+}
+
+/* A stop does not even wait for one of the host agent's threads: when storage hangs, all of them may. */
+static void *work_alone(void *action)
+{
+    work(action);
+    g_idle_add_full(G_PRIORITY_DEFAULT, on_thread_ended, action, NULL);
+    return NULL;
 }
 
 /* What stands in the way of @kind for the VM, or NULL; behind what it must wait in @ret_in_lane. */
@@ -244,7 +258,10 @@ static void begin(Action *action, bool in_lane)
         note_intent(action, intent != NULL ? intent : "command");
     if (kind->job != NULL)
         action->job = job_new(actions->host, action->vm, kind->job, action_text(action, "to"), action->deadline_us);
-    host_work(actions->host, passes ? NULL : lane, work, on_ended, action);
+    if (passes)
+        g_thread_unref(g_thread_new("vm-passes", work_alone, action));
+    else
+        host_work(actions->host, lane, work, on_ended, action);
 }
 
 static void on_call(HostCall *call, void *user)
