@@ -38,6 +38,13 @@ const Setting host_settings[] = {
     { "peer-misses", SETTING_INTEGER, AT(peer_misses), 1, 1000, "5", "so many unanswered in a row: it is gone" },
     { "evidence-max", SETTING_BYTES, AT(evidence_bytes), 1 << 20, INT64_MAX, "4GiB", "all dumps and screenshots kept here together" },
     { "evidence-per-vm", SETTING_INTEGER, AT(evidence_per_vm), 1, 1000, "5", "dumps, and screenshots, kept of one VM" },
+    { "storage", SETTING_LIST, AT(storage), 0, 0, NULL,
+      "NAME=FOLDER[,uuid=UUID][,failover=NAME] of storage that several hosts share: it is probed, and hosts see each other on it" },
+    { "storage-interval", SETTING_DURATION, AT(storage_interval_us), 100 * US_PER_MS, US_PER_MINUTE, "2s", "time between two probes of it" },
+    { "storage-gone", SETTING_DURATION, AT(storage_gone_us), US_PER_S, US_PER_HOUR, "10s", "a host whose beat stands for so long gives no sign of life" },
+    { "storage-silent", SETTING_DURATION, AT(storage_silent_us), US_PER_S, US_PER_HOUR, "15s", "storage that does not answer for so long has failed" },
+    { "storage-slow", SETTING_DURATION, AT(storage_slow_us), US_PER_MS, US_PER_MINUTE, "1s", "storage is degraded when one probe in twenty takes longer" },
+    { "storage-full", SETTING_INTEGER, AT(storage_full_percent), 0, 50, "2", "percent of free space below which it is full" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

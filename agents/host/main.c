@@ -5,6 +5,7 @@
 #include "agents/host/fence/fencing_import.h"
 #include "agents/host/host_private.h"
 #include "agents/host/parts.h"
+#include "agents/host/storage/probe.h"
 #include "lib/base/log.h"
 
 #include <glib-unix.h>
@@ -161,6 +162,8 @@ int main(int argc, char **argv)
     Program program = { 0 };
     int status;
 
+    if (argc > 1 && strcmp(argv[1], PROBE_VERB) == 0)
+        return probe_main(argc - 1, argv + 1);
     log_open(PRODUCT, LOG_LEVEL_INFO);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         printf("mend-host [--settings FILE] [options]: sees and moves the virtual machines of this host for Mend\n"

@@ -6,6 +6,7 @@
 #include "agents/host/libvirt/connection.h"
 #include "agents/host/libvirt/intents.h"
 #include "agents/host/peers/peers.h"
+#include "agents/host/storage/storage.h"
 #include "lib/base/clock.h"
 
 struct Parts {
@@ -15,6 +16,7 @@ struct Parts {
     Actions *actions;
     Fence *fence;
     Peers *peers; /* or NULL */
+    Storage *storage;
 };
 
 /* ---- libvirt ---- */
@@ -86,6 +88,22 @@ static bool start_peers(Parts *parts, const HostSettings *s, GError **error)
     return parts->peers != NULL;
 }
 
+/* ---- storage ---- */
+
+static bool start_storage(Parts *parts, const HostSettings *s, GError **error)
+{
+    const StorageOptions options = { .domains = (const char *const *) s->storage,
+                                     .program = "/proc/self/exe",
+                                     .interval_us = s->storage_interval_us,
+                                     .gone_us = s->storage_gone_us,
+                                     .silent_us = s->storage_silent_us,
+                                     .slow_us = s->storage_slow_us,
+                                     .full_percent = (unsigned) s->storage_full_percent };
+
+    parts->storage = storage_new(parts->host, &options, error);
+    return parts->storage != NULL;
+}
+
 /* ---- all ---- */
 
 Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
@@ -94,7 +112,8 @@ Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
 
     parts->host = host;
     start_libvirt(parts, settings);
-    if (!start_fence(parts, settings, error) || !start_peers(parts, settings, error))
+    if (!start_fence(parts, settings, error) || !start_peers(parts, settings, error) ||
+        !start_storage(parts, settings, error))
         return NULL;
     connection_start(parts->connection); /* everybody listens by now */
     return g_steal_pointer(&parts);
@@ -105,6 +124,7 @@ void parts_stop(Parts *parts)
     if (parts == NULL)
         return;
     fence_free(parts->fence);
+    storage_free(parts->storage);
     peers_free(parts->peers);
     actions_free(parts->actions);
     connection_free(parts->connection);

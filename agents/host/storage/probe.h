@@ -1,0 +1,17 @@
+/* The process that touches a storage domain, so that the agent itself never waits for it: `mend-host storage-probe` (PROBE_VERB). A
+ * thread that hangs in the kernel cannot be ended; a process can be left behind.
+ * Each cycle it writes its host's beat, reads it back, reads those of others and the free space, and prints lines:
+ *   host UUID BOOT COUNTER        another host's beat, whole
+ *   space FREE TOTAL              bytes
+ *   beat LATENCY_US               the cycle went well: how long its write, sync and read took
+ *   error ERRNO WHAT              it did not
+ * The last line of a cycle is beat or error. It ends when its stdout is closed or its parent is gone. */
+#ifndef MEND_HOST_PROBE_H
+#define MEND_HOST_PROBE_H
+
+#define PROBE_VERB "storage-probe"
+
+/* argv: PROBE_VERB FOLDER HOST BOOT INTERVAL_MS. The exit status. */
+int probe_main(int argc, char **argv);
+
+#endif
