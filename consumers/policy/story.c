@@ -196,7 +196,7 @@ static const struct {
     { "incident.waits", "waits" },     { "attempt.failed", "failed" },          { "step.used-up", "step" },      { "step.skipped", "step" },
     { "plan", "plan" },                { "plan.item", "item" },
     { "seen-well", "seen well" },      { "incident.needs-human", "needs human" }, { "not-a-failure", "not done" }, { "rule.passed-over", "not done" },
-    { "verdict", "verdict" },          { "proof", "proof" },                    { "copies", "copies" },
+    { "verdict", "verdict" },          { "proof", "proof" },                    { "copies", "copies" }, { "old-copy", "copies" },
     { "derived", "follows" },          { "suppressed", "kept back" },            { "result.late", "late" },
     { "approval", "approval" },        { "flapping", "flapping" },              { "flapping.ended", "flapping" }, { "incident.goes-on", "goes on" },
     { "job.begun", "job" },            { "job.ended", "job" },                  { "job.overdue", "job" },   { "quiet.begun", "quiet" },

@@ -183,30 +183,38 @@ static gint by_priority(gconstpointer a, gconstpointer b, gpointer engine)
     return one != other ? (one > other ? -1 : 1) : strcmp(left->path, right->path);
 }
 
-/* VMs of a host that is dead or off are lost until something else is said of them. Whose priority is higher is told of first: what follows
- * from it may be done at once. */
-static void vms_lost(Stage *s, EntityState *host, const Event *event)
+/* Whose priority is higher is told of first: what follows from it may be done at once. */
+void evidence_lost(Stage *s, GPtrArray *vms, const EntityState *host, const char *why, const Event *event)
 {
-    g_autoptr(GPtrArray) vms = g_ptr_array_new();
-
-    for (guint i = 0; i < s->engine->vms->len; i++)
-        if (((const EntityState *) s->engine->vms->pdata[i])->vm->host == host)
-            g_ptr_array_add(vms, s->engine->vms->pdata[i]);
     g_ptr_array_sort_with_data(vms, by_priority, s->engine);
     for (guint i = 0; i < vms->len; i++) {
         EntityState *vm = vms->pdata[i];
 
-        if (vm->vm->host == host && g_strcmp0(vm->state, "stopped") != 0 && g_strcmp0(vm->state, "lost") != 0) {
-            json_t *data = json_pack("{s:s, s:s, s:s}", "host", entity_id(host), "verdict", verdict_name(host->host->verdict),
-                                     "intent", intent_is_wanted(vm->intent) && strcmp(vm->state, "stopping") == 0 ? vm->intent : "none");
+        if (vm->vm->host != host || g_strcmp0(vm->state, "lost") == 0)
+            continue;
+        json_t *data = json_pack("{s:s, s:s, s:s}", "host", entity_id(host), "verdict", why, "intent",
+                                 intent_is_wanted(vm->intent) && strcmp(vm->state, "stopping") == 0 ? vm->intent : "none");
 
-            g_free(vm->vm->before_lost);
-            vm->vm->before_lost = g_strdup(vm->state);
-            vm->vm->down_us = s->engine->now_us;
-            jobs_over(s, vm);
-            event_derive(s, vm, "vm.lost", event, data);
-        }
+        g_free(vm->vm->before_lost);
+        vm->vm->before_lost = g_strdup(vm->state);
+        vm->vm->down_us = s->engine->now_us;
+        jobs_over(s, vm);
+        event_derive(s, vm, "vm.lost", event, data);
     }
+}
+
+/* VMs of a host that is dead or off are lost until something else is said of them. */
+static void vms_lost(Stage *s, EntityState *host, const Event *event)
+{
+    g_autoptr(GPtrArray) vms = g_ptr_array_new();
+
+    for (guint i = 0; i < s->engine->vms->len; i++) {
+        EntityState *vm = s->engine->vms->pdata[i];
+
+        if (vm->vm->host == host && strcmp(vm->state, "stopped") != 0)
+            g_ptr_array_add(vms, vm);
+    }
+    evidence_lost(s, vms, host, verdict_name(host->host->verdict), event);
 }
 
 /* The host is heard again in the same life: what may still run there is what it was. */
@@ -247,7 +255,7 @@ static void judge_one(Stage *s, EntityState *entity, const Event *event)
                          evidence_to_json(s->engine, entity), "observer_ill", s->engine->hosts_fault),
                "%s is judged %s", entity->path, verdict_name(verdict));
     if (verdict == VERDICT_OFF)
-        proof_host_gone(s, entity, NULL, "its host is off", event == NULL ? NULL : event_fields(event)->id);
+        proof_host_gone(s, entity, NULL, "its host is off", event == NULL ? NULL : event_fields(event)->id, NULL);
     g_autofree char *kind = g_strdup_printf("host.%s", verdicts[verdict].state);
     event_derive(s, entity, kind, event, json_pack("{s:s, s:s}", "verdict", verdict_name(verdict), "before", verdict_name(before)));
     if (verdict == VERDICT_DEAD || verdict == VERDICT_OFF)

@@ -248,6 +248,11 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
     }
 }
 
+static bool is_over(const char *state)
+{
+    return strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0;
+}
+
 static void host_up(Stage *s, EntityState *entity, const Event *event)
 {
     HostState *host = entity->host;
@@ -269,11 +274,19 @@ static void host_up(Stage *s, EntityState *entity, const Event *event)
     put_list(&host->labels, event_value(event, "labels"));
     host->memory_bytes = (uint64_t) MAX(0, json_int_or(event_data(event), "memory_bytes", (json_int_t) host->memory_bytes));
     host->vcpus = (unsigned) CLAMP(json_int_or(event_data(event), "vcpus", host->vcpus), 0, 1 << 20);
+    g_autoptr(GPtrArray) died = g_ptr_array_new();
     if (f->boot_id != NULL)
-        proof_host_gone(s, entity, f->boot_id, "its host has booted anew", f->id);
+        proof_host_gone(s, entity, f->boot_id, "its host has booted anew", f->id, died);
     host_inventory(s, entity, event);
     session_put(s->engine, host, SAYS_ALIVE, event);
     evidence_judge(s, entity, event);
+    for (guint i = died->len; i-- > 0;) { /* it was back before anybody called it dead */
+        const EntityState *vm = died->pdata[i];
+
+        if (vm->vm->copies->len > 0 || (is_over(vm->state) && g_strcmp0(vm->intent, "unknown") != 0))
+            g_ptr_array_remove_index(died, i);
+    }
+    evidence_lost(s, died, entity, "booted anew", event);
 }
 
 static void host_event(Stage *s, EntityState *entity, const Event *event)
@@ -361,11 +374,6 @@ static void vm_seen_on(Stage *s, EntityState *entity, EntityState *host, const E
     if (vm->copies->len > 1 && strcmp(entity->state, "migrating") != 0)
         put_record(s, "copies", NULL, entity->path, json_pack("{s:i}", "copies", (int) vm->copies->len),
                    "%s runs on %s, and may still run elsewhere: it will not be started", entity->path, host->path);
-}
-
-static bool is_over(const char *state)
-{
-    return strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0;
 }
 
 /* Its host says so of this life of it; or nobody says which life is meant. */

@@ -119,6 +119,8 @@ const char *channel_name(Channel channel);
 bool channel_parse(const char *text, Channel *ret);
 /* @host's verdict anew; a changed one becomes its state, with what follows from that. @event (may be NULL): what made it change. */
 void evidence_judge(Stage *s, EntityState *host, const Event *event);
+/* @vms went with @host: they are lost until something else is said of them. @why: for people. */
+void evidence_lost(Stage *s, GPtrArray *vms, const EntityState *host, const char *why, const Event *event);
 void evidence_due(Stage *s, EntityState *host);   /* time alone has passed */
 bool evidence_is_independent(Engine *engine, const EntityState *entity);
 /* Each channel and what it says, for records. (transfer full) */
@@ -133,8 +135,8 @@ Copy *proof_copy(const VmState *vm, const EntityState *host); /* NULL: none ther
 Copy *proof_copy_add(VmState *vm, EntityState *host, const char *boot_id, uint64_t sequence);
 /* No copy of @vm runs on @host any more; @how is told and kept as a proof. */
 void proof_copy_gone(Stage *s, EntityState *vm, EntityState *host, const char *how, const char *event_id);
-/* @host's life before @boot_id (NULL: every life until now) is over: so are the copies of it. */
-void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const char *how, const char *event_id);
+/* @host's life before @boot_id (NULL: every life until now) is over: so are the copies of it. @ret_vms (may be NULL) gets their VMs. */
+void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const char *how, const char *event_id, GPtrArray *ret_vms);
 /* May @vm be started on @host? False: *ret_why (transfer full) says what is not proven. */
 bool proof_allows(const EntityState *vm, const EntityState *host, char **ret_why);
 

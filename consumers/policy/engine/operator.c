@@ -115,7 +115,7 @@ static void do_confirm_off(Stage *s, const EngineInput *input)
     } else if (entity->host != NULL && host_is_up(entity)) {
         refuse(s, input, "its agent is heard, so it is not off");
     } else if (entity->host != NULL) {
-        proof_host_gone(s, entity, NULL, how, NULL);
+        proof_host_gone(s, entity, NULL, how, NULL, NULL);
         entity->host->channel[CHANNEL_BMC] = (ChannelState){ SAYS_OFF, s->engine->now_us, entity->host->channel[CHANNEL_BMC].sequence };
         evidence_judge(s, entity, NULL);
     } else {

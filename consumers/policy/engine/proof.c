@@ -61,7 +61,7 @@ void proof_copy_gone(Stage *s, EntityState *vm, EntityState *host, const char *h
                "%s does not run on %s: %s", vm->path, host->path, how);
 }
 
-void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const char *how, const char *event_id)
+void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const char *how, const char *event_id, GPtrArray *ret_vms)
 {
     for (guint i = 0; i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
@@ -69,8 +69,11 @@ void proof_host_gone(Stage *s, EntityState *host, const char *boot_id, const cha
 
         if (boot_id == NULL && vm->vm->lingers == host) /* of another boot: its inventory says it */
             vm->vm->lingers = NULL;
-        if (copy != NULL && (boot_id == NULL || (copy->boot_id != NULL && strcmp(copy->boot_id, boot_id) != 0)))
-            proof_copy_gone(s, vm, host, how, event_id);
+        if (copy == NULL || (boot_id != NULL && (copy->boot_id == NULL || strcmp(copy->boot_id, boot_id) == 0)))
+            continue;
+        proof_copy_gone(s, vm, host, how, event_id);
+        if (ret_vms != NULL)
+            g_ptr_array_add(ret_vms, vm);
     }
 }
 
