@@ -222,6 +222,16 @@ static Says says_parse(const char *text)
     return SAYS_NOTHING;
 }
 
+/* @ret_missing gets @vm when it was taken to run there, and there only. */
+static void copy_missing(Stage *s, EntityState *vm, EntityState *host, const char *event_id, GPtrArray *ret_missing)
+{
+    static const char *const alive[] = { "running", "paused", "suspended", "hung", "panicked", NULL };
+
+    proof_copy_gone(s, vm, host, "its host does not have it", event_id);
+    if (vm->vm->copies->len == 0 && vm->vm->host == host && g_strv_contains(alive, vm->state))
+        g_ptr_array_add(ret_missing, vm);
+}
+
 /* The list of VMs a host says it runs: others it was thought to run are gone, those it names are there. A start that is on its way is
  * not in a list that may have been made before it arrived, nor is a copy that was heard of since. */
 static void host_inventory(Stage *s, EntityState *host, const Event *event)
@@ -231,6 +241,7 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
     size_t k;
     json_t *name;
 
+    g_autoptr(GPtrArray) missing = g_ptr_array_new();
     json_array_foreach((json_t *) vms, k, name)
         if (json_is_string(name))
             g_hash_table_add(names, (gpointer) json_string_value(name));
@@ -244,8 +255,10 @@ static void host_inventory(Stage *s, EntityState *host, const Event *event)
         else if (!listed && vm->vm->lingers == host)
             vm->vm->lingers = NULL;
         else if (!listed && copy != NULL && copy->command == NULL && copy->sequence < event_fields(event)->sequence)
-            proof_copy_gone(s, vm, host, "its host does not have it", event_fields(event)->id);
+            copy_missing(s, vm, host, event_fields(event)->id, missing);
     }
+    for (guint i = 0; i < missing->len; i++) /* stopped by somebody, or dead: who knows why will say so */
+        event_derive(s, missing->pdata[i], "vm.unknown", event, json_pack("{s:s, s:s}", "intent", "unknown", "reason", "its host does not have it"));
 }
 
 static bool is_over(const char *state)

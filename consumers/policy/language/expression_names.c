@@ -25,6 +25,7 @@ static const struct {
     { "event.lost", &cel_int_type },           { "event.total", &cel_int_type },           { "event.command", &cel_string_type },
     { "event.incident", &cel_string_type },    { "event.error", &cel_string_type },        { "event.text", &cel_string_type },
     { "event.ha", &cel_bool_type },           { "event.definition_hash", &cel_string_type },
+    { "event.fences", &cel_list_of_string },   { "event.progress", &cel_map_of_dyn },
 };
 
 static const struct {
