@@ -5,15 +5,16 @@
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/connection.h"
 #include "agents/host/libvirt/intents.h"
+#include "agents/host/libvirt/libvirt.h"
 #include "agents/host/peers/peers.h"
 #include "agents/host/storage/storage.h"
-#include "lib/base/clock.h"
 
 struct Parts {
     Host *host;
     Connection *connection;
     Intents *intents;
     Actions *actions;
+    Libvirt *libvirt;
     Fence *fence;
     Peers *peers; /* or NULL */
     Storage *storage;
@@ -28,7 +29,14 @@ static virConnectPtr actions_connection(void *user)
 
 static void actions_note(void *user, const char *vm, const char *what, const char *value)
 {
-    intents_note(((Parts *) user)->intents, vm, what, value, clock_now_us());
+    libvirt_note(((Parts *) user)->libvirt, vm, what, value);
+}
+
+static const char *storage_of(void *user, const char *path)
+{
+    const Parts *parts = user;
+
+    return parts->storage == NULL ? NULL : storage_of_path(parts->storage, path);
 }
 
 static void on_libvirt_up(void *user, void *found)
@@ -44,6 +52,14 @@ static bool is_here(const char *uri)
 
 static void start_libvirt(Parts *parts, const HostSettings *settings)
 {
+    const LibvirtOptions sight = { .rack = settings->rack,
+                                   .power = settings->power,
+                                   .switch_name = settings->switch_name,
+                                   .labels = (const char *const *) settings->labels,
+                                   .sample_period_us = settings->sample_us,
+                                   .balloon_period_s = (unsigned) (settings->balloon_stats_us / US_PER_S),
+                                   .storage_of = storage_of,
+                                   .user = parts };
     const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
     const ActionsOptions options = { .connection = actions_connection,
                                      .proc = is_here(settings->libvirt_uri) ? "/proc" : NULL,
@@ -58,6 +74,7 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
 
     parts->intents = intents_new();
     parts->connection = connection_new(parts->host, settings->libvirt_uri);
+    parts->libvirt = libvirt_new(parts->host, parts->connection, parts->intents, &sight);
     parts->actions = actions_new(parts->host, &options);
     connection_listen(parts->connection, &listener);
 }
@@ -127,6 +144,7 @@ void parts_stop(Parts *parts)
     storage_free(parts->storage);
     peers_free(parts->peers);
     actions_free(parts->actions);
+    libvirt_free(parts->libvirt);
     connection_free(parts->connection);
     intents_free(parts->intents);
     g_free(parts);

@@ -106,6 +106,12 @@ static void on_start(GMarkupParseContext *context, const char *name, const char 
                g_strcmp0(attribute(names, values, "name"), "org.qemu.guest_agent.0") == 0) {
         r->xml->has_agent = true;
         r->xml->agent_is_connected = g_strcmp0(attribute(names, values, "state"), "connected") == 0;
+    } else if (strcmp(path, "/domain/devices/memballoon") == 0) {
+        r->xml->has_balloon = g_strcmp0(attribute(names, values, "model"), "none") != 0;
+    } else if (strcmp(path, "/domain/devices/memballoon/stats") == 0) {
+        const char *period = attribute(names, values, "period");
+
+        r->xml->stats_period_s = period == NULL ? 0 : (unsigned) MIN(g_ascii_strtoull(period, NULL, 10), 86400);
     }
 }
 
@@ -138,6 +144,12 @@ static void on_text(GMarkupParseContext *context, const char *text, gsize length
     } else if (strcmp(path, "/domain/on_crash") == 0) {
         word = g_strndup(text, length);
         replace(&r->xml->on_crash, word);
+    } else if (strcmp(path, "/domain/genid") == 0 || strcmp(path, "/domain/hwuuid") == 0) {
+        char **slot = path[strlen("/domain/")] == 'g' ? &r->xml->genid : &r->xml->hwuuid;
+
+        word = g_strstrip(g_strndup(text, length));
+        g_free(*slot);
+        *slot = uuid_canonical(word);
     }
 }
 
@@ -168,6 +180,8 @@ void domain_xml_free(DomainXml *xml)
     g_free(xml->name);
     g_free(xml->on_poweroff);
     g_free(xml->on_crash);
+    g_free(xml->genid);
+    g_free(xml->hwuuid);
     g_free(xml);
 }
 

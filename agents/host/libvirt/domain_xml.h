@@ -29,6 +29,10 @@ typedef struct DomainXml {
     bool has_agent;   /* a channel for the QEMU guest agent */
     bool agent_is_connected;
     char *on_poweroff, *on_crash;
+    char *genid;      /* VM generation id; NULL: none */
+    char *hwuuid;     /* what the guest sees as its UUID, where that is not its own; NULL: it is */
+    bool has_balloon;
+    unsigned stats_period_s; /* of the balloon; 0: it tells no statistics */
 } DomainXml;
 
 /* NULL: no domain XML, or over a limit above; @error says where. Unknown elements are passed over. */
