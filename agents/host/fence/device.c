@@ -140,6 +140,14 @@ static bool says_off(const ChildResult *result)
     return false;
 }
 
+/* Agents that run ipmitool keep what it says to themselves. */
+static const char *hint_of(const Worker *worker, const char *reason)
+{
+    bool by_ipmitool = fence_metadata_parameter(fence_devices_metadata(worker->devices, worker->device), "ipmitool_path") != NULL;
+
+    return by_ipmitool && strstr(reason, "plug status") != NULL ? " (wrong user or password, or no BMC at that address)" : "";
+}
+
 static void on_action_done(const ChildResult *result, void *user)
 {
     Worker *worker = user;
@@ -163,7 +171,7 @@ static void on_action_done(const ChildResult *result, void *user)
     else if (status < 0)
         fail(worker, false, "%s was ended by signal %d", worker->device->agent, WTERMSIG(result->wait_status));
     else
-        fail(worker, false, "%s", *reason != '\0' ? reason : "it failed and did not say why");
+        fail(worker, false, "%s%s", *reason != '\0' ? reason : "it failed and did not say why", hint_of(worker, reason));
 }
 
 /* ---- questions ---------------------------------------------------------------------------------------------------------------------- */
