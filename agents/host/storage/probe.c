@@ -31,18 +31,10 @@ static bool fail(Probe *p, const char *what)
     return false;
 }
 
-/* Past the page cache, which answers for a dead disk; file systems without O_DIRECT (tmpfs) have nothing to go past. */
-static int open_direct(const char *path, int flags)
-{
-    int fd = open(path, flags | O_DIRECT | O_CLOEXEC, 0644);
-
-    return fd < 0 && errno == EINVAL ? open(path, flags | O_CLOEXEC, 0644) : fd;
-}
-
 static bool write_own(Probe *p)
 {
     Beat beat = { .counter = ++p->counter, .wall_us = clock_wall_us() };
-    int fd = open_direct(p->own, O_RDWR | O_CREAT);
+    int fd = block_open(p->own, O_RDWR | O_CREAT);
     bool ok;
 
     if (fd < 0)
@@ -50,10 +42,10 @@ static bool write_own(Probe *p)
     g_strlcpy(beat.host, p->host, sizeof beat.host);
     g_strlcpy(beat.boot_id, p->boot_id, sizeof beat.boot_id);
     beat_write(&beat, p->block);
-    ok = pwrite(fd, p->block, BEAT_BYTES, 0) == BEAT_BYTES || fail(p, "write");
+    ok = pwrite(fd, p->block, BLOCK_BYTES, 0) == BLOCK_BYTES || fail(p, "write");
     ok = ok && (fsync(fd) == 0 || fail(p, "sync"));
-    ok = ok && (pread(fd, p->back, BEAT_BYTES, 0) == BEAT_BYTES || fail(p, "read"));
-    if (ok && memcmp(p->block, p->back, BEAT_BYTES) != 0) {
+    ok = ok && (pread(fd, p->back, BLOCK_BYTES, 0) == BLOCK_BYTES || fail(p, "read"));
+    if (ok && memcmp(p->block, p->back, BLOCK_BYTES) != 0) {
         errno = EIO;
         ok = fail(p, "reads other than was written");
     }
@@ -66,12 +58,12 @@ static bool write_own(Probe *p)
 static void tell_other(Probe *p, const char *name)
 {
     g_autofree char *path = g_build_filename(p->place, name, NULL);
-    int fd = open_direct(path, O_RDONLY);
+    int fd = block_open(path, O_RDONLY);
     Beat beat;
 
     if (fd < 0)
         return;
-    if (pread(fd, p->back, BEAT_BYTES, 0) == BEAT_BYTES && beat_read(p->back, &beat) && strcmp(beat.host, name + strlen(BEAT_PREFIX)) == 0)
+    if (pread(fd, p->back, BLOCK_BYTES, 0) == BLOCK_BYTES && beat_read(p->back, &beat) && strcmp(beat.host, name + strlen(BEAT_PREFIX)) == 0)
         printf("host %s %s %" PRIu64 "\n", beat.host, beat.boot_id, beat.counter);
     close(fd);
 }
@@ -121,7 +113,6 @@ int probe_main(int argc, char **argv)
 {
     Probe p = { 0 };
     long interval_ms;
-    void *memory;
 
     if (argc != 5 || (interval_ms = strtol(argv[4], NULL, 10)) <= 0) {
         fprintf(stderr, "mend-host " PROBE_VERB " FOLDER HOST BOOT INTERVAL_MS: a part of mend-host, not to be started by hand\n");
@@ -129,12 +120,10 @@ int probe_main(int argc, char **argv)
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     p = (Probe) { .folder = argv[1], .host = argv[2], .boot_id = argv[3] };
-    p.place = g_build_filename(p.folder, BEAT_FOLDER, NULL);
+    p.place = g_build_filename(p.folder, BLOCK_FOLDER, NULL);
     p.own = g_strconcat(p.place, "/" BEAT_PREFIX, p.host, NULL);
-    if (posix_memalign(&memory, BEAT_BYTES, 2 * BEAT_BYTES) != 0)
-        return 1;
-    p.block = memory;
-    p.back = p.block + BEAT_BYTES;
+    p.block = block_memory(2);
+    p.back = p.block + BLOCK_BYTES;
     p.counter = (uint64_t) clock_wall_us(); /* beyond that of an earlier process */
     for (;;) {
         cycle(&p);

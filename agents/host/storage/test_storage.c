@@ -112,7 +112,7 @@ static void test_lost_paths_are_degraded(void)
 static void test_a_torn_beat_is_none(void)
 {
     Beat beat = { .host = OTHER, .boot_id = "b", .counter = 7, .wall_us = -1 }, read;
-    char block[BEAT_BYTES];
+    char block[BLOCK_BYTES];
 
     beat_write(&beat, block);
     g_assert_true(beat_read(block, &read));
