@@ -176,6 +176,30 @@ static void test_facts_go_with_up(void)
     g_assert_null(json_object_get(host_stand_event(stand, 2), "fences"));
 }
 
+static GMutex gate; /* held by the test: what hangs at it hangs until the test lets go */
+
+static void hang(void *unused)
+{
+    g_mutex_lock(&gate);
+    g_mutex_unlock(&gate);
+}
+
+static void never(void *unused) { g_assert_not_reached(); }
+
+/* An agent that is told to end does so, whatever its threads wait for. */
+static void test_work_that_hangs(void)
+{
+    HostStand *stand = host_stand_new();
+    int64_t began_us = g_get_monotonic_time();
+
+    g_mutex_lock(&gate);
+    host_work(stand->host, "a", hang, never, NULL);
+    host_work(stand->host, "a", hang, never, NULL);
+    host_stand_free(stand);
+    g_assert_cmpint(g_get_monotonic_time() - began_us, <, 10 * G_USEC_PER_SEC);
+    g_mutex_unlock(&gate);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -185,6 +209,7 @@ int main(int argc, char **argv)
     g_test_add_func("/host/told/unknown-argument", test_unknown_argument_is_left_out);
     g_test_add_func("/host/calls", test_calls);
     g_test_add_func("/host/lanes", test_lanes);
+    g_test_add_func("/host/hangs", test_work_that_hangs);
     g_test_add_func("/host/facts", test_facts_go_with_up);
     return g_test_run();
 }

@@ -3,7 +3,7 @@
 
 #include "lib/base/log.h"
 
-#define END_WAITS_MS 5000
+#define END_WAITS_MS 2000
 
 typedef struct Piece {
     Work *work;

@@ -17,6 +17,9 @@ typedef struct Fixture {
     GString *notes; /* "intent=admin;" … */
     char *proc;     /* stands for /proc */
     bool is_away;
+    bool keeps_waiting; /* the lease is not answered before the test says so */
+    LeaseAnswerFn answer_lease;
+    void *answer_user;
 } Fixture;
 
 static virConnectPtr connection_of(void *user)
@@ -34,7 +37,10 @@ static void lease_acquire(void *user, const char *vm, int64_t deadline_us, Lease
     Fixture *f = user;
 
     g_string_append(f->notes, "acquire;");
-    answer(answer_user, f->lease, "host 2 has it");
+    f->answer_lease = answer;
+    f->answer_user = answer_user;
+    if (!f->keeps_waiting)
+        answer(answer_user, f->lease, "host 2 has it");
 }
 
 static void lease_release(void *user, const char *vm) { g_string_append(((Fixture *) user)->notes, "release;"); }
@@ -144,6 +150,54 @@ static void test_a_lease_elsewhere(Fixture *f, gconstpointer unused)
     check(f, "vm_start", start_here(f), "done running", NULL);
 }
 
+static bool is_asked_for_a_lease(void *user) { return ((Fixture *) user)->answer_lease != NULL; }
+
+static void check_end(Fixture *f, char *id, const char *want)
+{
+    g_autofree char *owned = id;
+    g_autoptr(json_t) answer = host_stand_end(f->stand, id, 10000);
+    const char *what = json_string_value(json_object_get(answer, "state")), *error = json_string_value(json_object_get(answer, "error"));
+    g_autofree char *got = g_strdup_printf("%s%s%s", what, *error != '\0' ? " " : "", error);
+
+    g_assert_cmpstr(got, ==, want);
+}
+
+/* A stop never overtakes a start that has begun, and takes back one that has not; no start begins beside a stop. */
+static void test_a_stop_and_starts(Fixture *f, gconstpointer unused)
+{
+    char *begun, *waiting, *stop, *late;
+
+    check(f, "vm_stop", on_vm(f, NULL, NULL), "done stopped", NULL);
+    f->keeps_waiting = true;
+    begun = host_stand_begin(f->stand, "vm_start", start_here(f));
+    host_stand_until(is_asked_for_a_lease, f, 5000);
+    waiting = host_stand_begin(f->stand, "vm_start", start_here(f));
+    stop = host_stand_begin(f->stand, "vm_stop", on_vm(f, NULL, NULL));
+    late = host_stand_begin(f->stand, "vm_start", start_here(f));
+    check_end(f, late, "failed failed");
+    g_assert_cmpuint(f->stand->answers->len, ==, 2); /* the first stop and @late */
+    f->answer_lease(f->answer_user, LEASE_TAKEN, NULL);
+    check_end(f, begun, "done");
+    check_end(f, waiting, "failed interrupted");
+    check_end(f, stop, "done");
+    check(f, "vm_resume", on_vm(f, NULL, NULL), "failed failed", "it is stopped");
+}
+
+/* The one who gives leases is late: the command is answered by its deadline, nothing starts, and the lease goes back. */
+static void test_a_lease_too_late(Fixture *f, gconstpointer unused)
+{
+    json_t *arguments = start_here(f);
+
+    check(f, "vm_stop", on_vm(f, NULL, NULL), "done stopped", NULL);
+    f->keeps_waiting = true;
+    json_object_set_new(arguments, "timeout_ms", json_integer(100));
+    check(f, "vm_start", arguments, "failed timeout", NULL);
+    g_string_truncate(f->notes, 0);
+    f->answer_lease(f->answer_user, LEASE_TAKEN, NULL);
+    check(f, "vm_resume", on_vm(f, NULL, NULL), "failed failed", "it is stopped");
+    g_assert_cmpstr(f->notes->str, ==, "release;");
+}
+
 /* A process that libvirt lost: an answer "stopped" would be a lie. */
 static void test_a_lost_process(Fixture *f, gconstpointer unused)
 {
@@ -241,6 +295,8 @@ int main(int argc, char **argv)
         { "/actions/stop-and-start", test_stop_and_start },
         { "/actions/refused-only-when-off", test_a_start_is_refused_only_when_it_is_off },
         { "/actions/lease-elsewhere", test_a_lease_elsewhere },
+        { "/actions/stop-and-starts", test_a_stop_and_starts },
+        { "/actions/lease-too-late", test_a_lease_too_late },
         { "/actions/lost-process", test_a_lost_process },
         { "/actions/pause-and-resume", test_pause_and_resume },
         { "/actions/definitions", test_definitions },
