@@ -211,12 +211,14 @@ static void incident_seen_otherwise(Stage *s, Incident *incident)
     }
 }
 
-/* A paused VM that crashes is not to be resumed any more. While a command is out its answer is waited for. */
+/* A paused VM that crashes is not to be resumed any more; a host that a human was told of is fenced when it is dead. While a command is
+ * out its answer is waited for. */
 static bool another_rule_is_for(Stage *s, const Incident *incident, EntityState *entity, const Event *event)
 {
     const Rule *now = policy_rule(s->engine->policy, incident->rule), *rule;
+    bool worse = entity->vm != NULL ? is_ill(entity) : entity->host != NULL && (is_ill(entity) || incident->state == INCIDENT_NEEDS_HUMAN);
 
-    if (now == NULL || rule_listens(now, event_fields(event)->kind))
+    if (!worse || incident->state == INCIDENT_ACTING || now == NULL || rule_listens(now, event_fields(event)->kind))
         return false;
     rule = rules_first(s, entity, event);
     return rule != NULL && rule != now;
@@ -236,7 +238,7 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
     } else if (is_ill(entity) && entity->vm == NULL && boot_id != NULL && incident->boot_id != NULL && strcmp(boot_id, incident->boot_id) != 0) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it failed again in a later boot");
         rules_match(s, entity, event, fired);
-    } else if (entity->vm != NULL && is_ill(entity) && incident->state != INCIDENT_ACTING && another_rule_is_for(s, incident, entity, event)) {
+    } else if (another_rule_is_for(s, incident, entity, event)) {
         incident_close(s, incident, INCIDENT_SUPERSEDED, "it fails in another way now, and another rule is for that");
         rules_match(s, entity, event, fired);
     } else {

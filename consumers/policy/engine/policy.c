@@ -33,6 +33,8 @@ Policy *policy_new(const char *name, const char *text)
     return policy;
 }
 
+#define UNKNOWN_TOLD_US (2 * US_PER_MINUTE)
+
 /* What holds without a file. Steps as step_new() makes them, but for the attempts. */
 static const struct {
     const char *name, *on, *where;
@@ -40,6 +42,7 @@ static const struct {
         const char *action;
         unsigned attempts;
     } steps[3];
+    const char *unless; /* an event that this holds for comes within UNKNOWN_TOLD_US; NULL: at once */
 } default_rules[] = {
     { "heal-services", "service.failed", "event.intent == \"none\"", { { "service.restart", 3 } } },
     { "restart-vms", "vm.*", "entity.ha && event.intent == \"none\" && event.state in [\"crashed\", \"stopped\", \"lost\"]",
@@ -55,6 +58,7 @@ static const struct {
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
+    { "tell-unknown", "host.unknown", NULL, { { NULL } }, "event.state != \"unknown\"" },
 };
 
 Policy *policy_default(void)
@@ -71,6 +75,14 @@ Policy *policy_default(void)
 
             step->attempts = default_rules[i].steps[k].attempts;
             g_ptr_array_add(rule->ladder, step);
+        }
+        if (default_rules[i].unless != NULL) {
+            Pattern *pattern = pattern_new("host.*");
+
+            pattern->where = expression_parse(default_rules[i].unless, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL);
+            rule->temporal = TEMPORAL_ABSENT;
+            rule->window_us = UNKNOWN_TOLD_US;
+            g_ptr_array_add(rule->others, pattern);
         }
         last->to = g_strdup("oncall");
         g_ptr_array_add(rule->ladder, last);
