@@ -91,8 +91,9 @@ static void say_command(Play *p, const EngineOutput *output, int64_t now_us)
     const json_t *control = json_object_get(json_object_get(output->json, "data"), "control");
 
     if (control != NULL)
-        say(p, now_us, json_pack("{s:s, s:s, s:s, s:s, s:O}", "command", command->action, "entity", command->entity, "agent", command->agent,
-                                 "control", json_string_or(output->json, "rule", ""), "value", json_object_get(control, "value")));
+        say(p, now_us, json_pack("{s:s, s:s, s:s, s:s, s:O*, s:O*}", "command", command->action, "entity", command->entity, "agent", command->agent,
+                                 "control", json_string_or(output->json, "rule", ""), "value", json_object_get(control, "value"), "arguments",
+                                json_object_get(control, "arguments")));
     else
         say(p, now_us, json_pack("{s:s, s:s, s:s, s:I, s:I, s:O*, s:O*}", again ? "command again" : "command", command->action, "entity", command->entity,
                              "agent", command->agent, "attempt", (json_int_t) json_int_or(output->json, "attempt", 0), "epoch",

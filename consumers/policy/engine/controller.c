@@ -171,7 +171,7 @@ static const char *agent_of(const Engine *engine, const EntityState *entity)
     return host == NULL ? NULL : host->host->agent;
 }
 
-static Hands hands(Engine *engine, const ControlRule *rule, const EntityState *entity)
+static Hands hands(Engine *engine, const char *rule, const EntityState *entity)
 {
     if (engine->epoch == 0)
         return HANDS_STANDBY;
@@ -182,7 +182,7 @@ static Hands hands(Engine *engine, const ControlRule *rule, const EntityState *e
     if (engine->now_us < engine->guard_until_us)
         return HANDS_GUARD;
     for (guint kind = 0; kind < QUIET_N; kind++)
-        if (quiet_on_actions(engine, kind, entity, rule->name) != NULL)
+        if (quiet_on_actions(engine, kind, entity, rule) != NULL)
             return HANDS_QUIET;
     if (job_on(engine, entity) != NULL)
         return HANDS_JOB;
@@ -207,31 +207,46 @@ static void tell_nothing(Stage *s, const ControlRule *rule, const EntityState *e
                "control %s sets nothing: %s", rule->name, text);
 }
 
-static void issue(Stage *s, const ControlRule *rule, const EntityState *entity, ControlState *state, int64_t value, json_t *data)
+const char *controller_held(Engine *engine, const char *rule, const EntityState *entity)
+{
+    Hands free = hands(engine, rule, entity);
+
+    return free == HANDS_FREE ? NULL : hands_texts[free];
+}
+
+void controller_send(Stage *s, const char *rule, const EntityState *entity, const char *action, const json_t *arguments, const char *part,
+                     const char *target, int64_t every_us, json_t *data)
 {
     Engine *engine = s->engine;
-    g_autofree char *target = g_strdup_printf("%s %s", entity->path, rule->action), *now = g_strdup_printf("%" G_GINT64_FORMAT, engine->now_us),
-                    *epoch = g_strdup_printf("%" G_GUINT64_FORMAT, engine->epoch);
+    g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT, engine->now_us), *epoch = g_strdup_printf("%" G_GUINT64_FORMAT, engine->epoch);
     char id[UUID_TEXT_SIZE];
-    Command command = { .id = id, .entity = entity->path, .action = rule->action, .agent = (char *) agent_of(engine, entity), .epoch = engine->epoch,
+    Command command = { .id = id, .entity = entity->path, .action = (char *) action, .agent = (char *) agent_of(engine, entity), .epoch = engine->epoch,
                         .deadline_ms = (engine->now_us + CONTROL_TIMEOUT_US) / US_PER_MS };
-    g_autoptr(json_t) arguments = json_pack("{s:s, s:I, s:I}", "name", entity_id(entity), rule->argument, (json_int_t) value,
-                                            "timeout_ms", (json_int_t) (CONTROL_TIMEOUT_US / US_PER_MS));
+    g_autoptr(json_t) whole = json_copy((json_t *) arguments);
 
-    id_derive(id, "control", rule->name, entity->path, now, epoch, NULL);
-    command.arguments = arguments;
-    state->set_us = engine->now_us;
-    state->set_to = value;
-    state->told = CONTROL_SET;
-    control_book_set(engine->controls, target, rule->name, rule->every_us, engine->now_us);
+    json_object_set_new(whole, "name", json_string(entity_id(entity)));
+    json_object_set_new(whole, "timeout_ms", json_integer(CONTROL_TIMEOUT_US / US_PER_MS));
+    command.arguments = whole;
+    id_derive(id, "control", rule, entity->path, now, epoch, part, NULL);
+    control_book_set(engine->controls, target, rule, every_us, engine->now_us);
     engine->count.commands++;
-    put_control(s, rule->name, &command, data);
+    put_control(s, rule, &command, data);
     if (engine->control_flights->len >= CONTROL_FLIGHTS_MAX)
         g_ptr_array_remove_index(engine->control_flights, 0);
     ControlFlight *flight = g_new0(ControlFlight, 1);
-    *flight = (ControlFlight) { .command = g_strdup(id), .rule = g_strdup(rule->name), .entity = g_strdup(entity->path),
+    *flight = (ControlFlight) { .command = g_strdup(id), .rule = g_strdup(rule), .entity = g_strdup(entity->path),
                                 .until_us = engine->now_us + 2 * CONTROL_TIMEOUT_US };
     g_ptr_array_add(engine->control_flights, flight);
+}
+
+static void issue(Stage *s, const ControlRule *rule, const EntityState *entity, ControlState *state, int64_t value, const char *target, json_t *data)
+{
+    g_autoptr(json_t) arguments = json_pack("{s:I}", rule->argument, (json_int_t) value);
+
+    state->set_us = s->engine->now_us;
+    state->set_to = value;
+    state->told = CONTROL_SET;
+    controller_send(s, rule->name, entity, rule->action, arguments, NULL, target, rule->every_us, data);
 }
 
 /* What the numbers want: SET and *ret_value, or why nothing. *ret_data (transfer full) is what they were. */
@@ -283,7 +298,7 @@ static bool control_one(Stage *s, const ControlRule *rule, EntityState *entity)
         return true;
     }
     if (outcome == CONTROL_SET) {
-        Hands free = hands(engine, rule, entity);
+        Hands free = hands(engine, rule->name, entity);
 
         outcome = free == HANDS_FREE ? CONTROL_SET : free;
     }
@@ -291,7 +306,7 @@ static bool control_one(Stage *s, const ControlRule *rule, EntityState *entity)
     if (outcome == CONTROL_SET && !control_book_may_set(engine->controls, target, rule->every_us, engine->now_us, NULL))
         outcome = CONTROL_THIS_CYCLE;
     if (outcome == CONTROL_SET)
-        issue(s, rule, entity, state, value, data);
+        issue(s, rule, entity, state, value, target, data);
     else
         tell_nothing(s, rule, entity, state, outcome);
     return outcome != CONTROL_NO_SAMPLE && outcome != CONTROL_STALE;

@@ -41,6 +41,12 @@ void controllers_of_policy(Engine *engine);
 /* @event: vm.sample or host.sample. */
 void controllers_sample(Stage *s, EntityState *entity, const Event *event);
 void controller_due(Stage *s, Controller *controller);
+/* For who else sets numbers. Why nothing may be set on @entity now, as a rule called @rule; NULL: it may. */
+const char *controller_held(Engine *engine, const char *rule, const EntityState *entity);
+/* Sends @action about @entity with @arguments and its name; @target is what the book is to have as set for @every_us. @part tells it from
+ * others that @rule sends for @entity in the same cycle; NULL: there are none. @data: what decided. */
+void controller_send(Stage *s, const char *rule, const EntityState *entity, const char *action, const json_t *arguments, const char *part,
+                     const char *target, int64_t every_us, json_t *data);
 /* False: the answer is to nothing of ours. */
 bool controllers_answered(Stage *s, const Result *result);
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 /* Whose it is; of the same time they are served in this order: what ends a wait comes before what waits. */
-typedef enum { DUE_HOST, DUE_JOB, DUE_QUIET, DUE_QUARANTINE, DUE_FLAP, DUE_BUDGET, DUE_WATCH, DUE_INCIDENT, DUE_PARENT, DUE_CONTROL } DueKind;
+typedef enum { DUE_HOST, DUE_JOB, DUE_QUIET, DUE_QUARANTINE, DUE_FLAP, DUE_BUDGET, DUE_WATCH, DUE_INCIDENT, DUE_PARENT, DUE_CONTROL, DUE_MOM } DueKind;
 
 typedef struct DueTime {       /* lives in what waits; zero and due_init() */
     int64_t at_us;         /* NEVER_US: not in the heap; written by due_set() only */

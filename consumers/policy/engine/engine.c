@@ -31,6 +31,7 @@ Engine *engine_new(Policy *policy)
     engine->budgets = budgets_new();
     engine->numbers = g_hash_table_new(g_int64_hash, g_int64_equal);
     due_init(&engine->budget_due, DUE_BUDGET);
+    due_init(&engine->mom_due, DUE_MOM);
     engine->troubles = g_ptr_array_new_with_free_func((GDestroyNotify) trouble_free);
     engine->timer_us = NEVER_US;
     engine->waits = UINT32_MAX; /* not known: also after a restore */
@@ -324,8 +325,10 @@ static void step_event(Stage *s, const Event *event, bool asked)
         waiting_of_agent(s, entity_id(entity));
     if (entity->host != NULL || entity->vm != NULL || g_str_has_prefix(kind, "agent.") || g_str_has_prefix(kind, "storage."))
         facts_event(s, entity, event);
-    if (strcmp(kind, "vm.sample") == 0 || strcmp(kind, "host.sample") == 0)
+    if (strcmp(kind, "vm.sample") == 0 || strcmp(kind, "host.sample") == 0) {
         controllers_sample(s, entity, event);
+        mom_sample(s->engine, entity, event);
+    }
     if (entity->host != NULL) /* its state is the verdict, which has been told */
         return;
     flapping_look(s, entity, kind);
@@ -459,6 +462,7 @@ static void step_timer(Stage *s)
         case DUE_PARENT:     parent_speaks(s, DUE_OWNER(due, Incident, speak_due));   break;
         case DUE_WATCH:      watch_due(s, DUE_OWNER(due, Watch, due));                break;
         case DUE_CONTROL:    controller_due(s, DUE_OWNER(due, Controller, due));      break;
+        case DUE_MOM:        mom_due(s);                                              break;
         case DUE_INCIDENT:   ladder_due(s, DUE_OWNER(due, Incident, due));            break;
         }
     }
@@ -526,6 +530,7 @@ static void step_policy(Stage *s, Policy *policy)
     quiets_of_policy(s->engine); /* before the old ones are gone */
     watches_of_policy(s->engine);
     controllers_of_policy(s->engine);
+    mom_of_policy(s->engine);
     policy_unref(old);
     put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
                policy->name);

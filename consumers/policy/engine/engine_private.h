@@ -9,6 +9,7 @@
 #include "consumers/policy/engine/flapping.h"
 #include "consumers/policy/engine/gate.h"
 #include "consumers/policy/engine/job.h"
+#include "consumers/policy/engine/mom_cycle.h"
 #include "consumers/policy/engine/parent.h"
 #include "consumers/policy/engine/plan.h"
 #include "consumers/policy/engine/quarantine.h"
@@ -47,6 +48,7 @@ struct EntityState {
     Event *sample;                 /* what its host agent told last, until somebody reads it: entity_samples() */
     json_t *samples;               /* its numbers by name; NULL: not read yet, or none told */
     int64_t sampled_us;
+    MomMemory *mom;                /* for the rule files of MOM; NULL: nothing yet */
 };
 
 struct Engine {
@@ -75,6 +77,7 @@ struct Engine {
     GPtrArray *controllers;        /* of Controller, owned, in the order of the rules */
     GPtrArray *control_flights;    /* of ControlFlight, owned, oldest first */
     ControlBook *controls;
+    DueTime mom_due;               /* the next cycle of MOM's rules */
     GPtrArray *watches;            /* of Watch, owned, in the order of the rules */
     struct {
         int64_t since_us;

@@ -58,6 +58,7 @@ void entity_free_state(EntityState *entity)
     flapper_free(entity->flapper);
     event_unref(entity->sample);
     json_decref(entity->samples);
+    mom_memory_free(entity->mom);
     g_free(entity->path);
     g_free(entity->state);
     g_free(entity->intent);

@@ -1,5 +1,7 @@
 #include "consumers/policy/engine/policy.h"
 
+#include "consumers/policy/engine/mom_section.h"
+
 #include "consumers/policy/engine/id.h"
 
 #include <string.h>
@@ -115,6 +117,7 @@ void policy_unref(Policy *policy)
     g_ptr_array_unref(policy->controls);
     g_ptr_array_unref(policy->placement.rules);
     g_clear_pointer(&policy->calendars, g_hash_table_unref);
+    mom_section_free(policy->mom);
     g_free(policy);
 }
 
@@ -140,7 +143,8 @@ const Target *policy_target(const Policy *policy, const char *name)
     return NULL;
 }
 
-static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "host.evidence", "host.sample",
+static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "vm.eject",
+                                        "host.evidence", "host.sample",
                                         "agent.restarted", "agent.cloned", "agent.moved", "agent.quarantined", NULL };
 
 bool event_only_happened(const char *kind)

@@ -9,6 +9,7 @@
 #define ACTION_APPROVE "approve" /* asks people, and goes on when one agrees */
 
 typedef struct Schedule Schedule;     /* engine/schedule.h */
+typedef struct MomSection MomSection; /* engine/mom_section.h */
 
 typedef struct Step {
     char *action;            /* one of policy_actions, or "notify" or "approve" */
@@ -187,6 +188,7 @@ typedef struct Policy {
     GPtrArray *applications, *rules, *targets;
     GPtrArray *quiets, *budgets, *hosts, *controls; /* of Quiet, BudgetRule, HostInfo, ControlRule */
     GHashTable *calendars;   /* name -> Schedule, owned */
+    MomSection *mom;         /* rule files of MOM; NULL: none */
     Placement placement;
     Flapping flapping;
     Quarantine quarantine;

@@ -78,6 +78,8 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "watches", watches_to_json(engine));
     json_object_set_new(json, "controls", controllers_to_json(engine));
+    if (engine->policy->mom != NULL)
+        json_object_set_new(json, "mom", mom_snapshot(engine));
     json_object_set_new(json, "quarantine", quarantine_to_json(engine));
     json_object_set_new(json, "budgets", budgets_to_json(engine->budgets));
     json_object_set_new(json, "budget_due_us", json_integer(engine->budget_due.at_us));
@@ -196,6 +198,7 @@ static void gates_from_json(Engine *engine, const json_t *json)
     jobs_from_json(engine, json_object_get(json, "jobs"));
     watches_from_json(engine, json_object_get(json, "watches"));
     controllers_from_json(engine, json_object_get(json, "controls"));
+    mom_restore(engine, json_object_get(json, "mom"));
     quarantine_from_json(engine, json_object_get(json, "quarantine"));
     Budgets *budgets = json_object_get(json, "budgets") == NULL ? NULL : budgets_from_json(json_object_get(json, "budgets"), NULL);
     if (budgets != NULL) {

@@ -1,5 +1,6 @@
 #include "consumers/policy/language/fields.h"
 
+#include "consumers/policy/engine/mom_section.h"
 #include "lib/model/event.h"
 
 #include <string.h>
@@ -38,7 +39,7 @@ SECTION(root, "a policy",
         { "inhibit", FIELD_BOOL, AT(Policy, inhibit) },
         HAND("defaults"), HAND("notify"), HAND("calendars"), HAND("templates"), HAND("topology"), HAND("applications"), HAND("placement"),
         HAND("ladders"), HAND("rules"), HAND("maintenance"), HAND("silences"), HAND("holds"), HAND("budgets"), HAND("flapping"),
-        HAND("quarantine"), HAND("evidence"), HAND("controls"));
+        HAND("quarantine"), HAND("evidence"), HAND("controls"), HAND("mom"), HAND("mom_files"));
 
 SECTION(backoff, "backoff",
         { "first", FIELD_DURATION, AT(Step, backoff_first_us), 0, DAY_US },
@@ -187,6 +188,26 @@ SECTION(control, "a control",
         { "dead_band", FIELD_QUANTITY, AT(ControlRule, dead_band), 0, 1e18 },
         { "set", FIELD_MAP, .section = &section_control_set, .needed = true },
         { "observe_only", FIELD_BOOL, AT(ControlRule, observe_only) });
+
+SECTION(mom_eject, "eject",
+        { "floor", FIELD_BYTES, AT(MomSection, eject.floor_bytes), 1 << 20, 1e15, .needed = true },
+        { "within", FIELD_DURATION, AT(MomSection, eject.within_us), US_PER_S, US_PER_HOUR });
+SECTION(mom, "mom",
+        { "files", FIELD_TEXTS, AT(MomSection, files), .needed = true },
+        { "every", FIELD_DURATION, AT(MomSection, every_us), US_PER_S, US_PER_HOUR },
+        { "history", FIELD_COUNT, AT(MomSection, history), 1, 100 },
+        HAND("variables"), HAND("guests"),
+        { "eject", FIELD_MAP, .section = &section_mom_eject },
+        { "observe_only", FIELD_BOOL, AT(MomSection, observe_only) });
+SECTION(mom_guest, "a guest of mom",
+        { "vm", FIELD_TEXT, AT(MomGuestLimits, vm), .needed = true },
+        { "memory_min", FIELD_BYTES, AT(MomGuestLimits, memory_min_bytes), 1 << 20, 1e15 },
+        { "cpu_limit", FIELD_SHARE, AT(MomGuestLimits, cpu_limit_percent), 1, 100 },
+        HAND("disks"));
+#define X(id, name) { name, FIELD_QUANTITY, AT(MomDiskLimits, limits[MOM_LIMIT_##id]), 0, 1e15 },
+SECTION(mom_disk, "a disk of mom", MOM_LIMIT_NAMES(X) { "disk", FIELD_TEXT, AT(MomDiskLimits, disk), .needed = true });
+#undef X
+SECTION(mom_file, "a rule file", { "name", FIELD_TEXT, AT(MomText, name), .needed = true }, NEED("text"));
 
 #define X(name) { #name, &section_##name },
 const NamedSection policy_sections[] = { POLICY_SECTIONS(X) { NULL, NULL } };

@@ -48,7 +48,7 @@ struct Section {
     X(root) X(startup_guard) X(defaults) X(backoff) X(healed_when) X(target) X(calendar) X(period) X(topology) X(host) X(application)   \
     X(vm) X(vm_defaults) X(vm_match) X(service) X(placement) X(reserve) X(overcommit) X(place_rule) X(place_vms) X(rule) X(pattern) X(step)             \
     X(notify_step) X(approve_step) X(maintenance) X(silence) X(hold) X(match) X(budget) X(flapping) X(quarantine) X(evidence) X(control) \
-    X(control_set)
+    X(control_set) X(mom) X(mom_guest) X(mom_disk) X(mom_eject) X(mom_file)
 #define X(name) extern const Section section_##name;
 POLICY_SECTIONS(X)
 #undef X

@@ -70,6 +70,7 @@ void read_applications(Loader *l, const YamlNode *root);
 void read_site(Loader *l, const YamlNode *root);   /* topology, placement */
 void read_guards(Loader *l, const YamlNode *root); /* maintenance, silences, holds, budgets, flapping, quarantine, evidence */
 void read_controls(Loader *l, const YamlNode *root);
+void read_mom(Loader *l, const YamlNode *root); /* after the rules: it adds one */
 
 /* policy_check.c: what is right by itself and wrong together. */
 void policy_check(Loader *l);

@@ -3,6 +3,7 @@
 #include "consumers/policy/language/policy_file.h"
 
 #include "consumers/policy/language/loader.h"
+#include "consumers/policy/language/rule_files.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,6 +58,7 @@ static void read_root(Loader *l, const YamlNode *root)
     read_rules(l, root);
     read_guards(l, root);
     read_controls(l, root);
+    read_mom(l, root);
     if (l->errors->len == 0)
         policy_check(l);
 }
@@ -160,7 +162,7 @@ char *policy_file_text(const char *path, GError **error)
                     length > FILE_MAX_BYTES ? "longer than 1 MiB" : "holds a 0 byte: a text is wanted");
         return NULL;
     }
-    return length == 0 ? g_strdup("\n") : g_steal_pointer(&text);
+    return length == 0 ? g_strdup("\n") : rule_files_embed(path, text, error);
 }
 
 Policy *policy_load(const char *path, GError **error)

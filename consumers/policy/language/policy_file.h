@@ -33,7 +33,7 @@ Policy *policy_read(const char *name, const char *text, const PolicyReading *rea
 Policy *policy_parse(const char *name, const char *text, GError **error);
 /* A file that is about to be used or checked. */
 Policy *policy_load(const char *path, GError **error);
-/* Its text, as policy_read() wants it. Caller frees. */
+/* Its text, as policy_read() wants it, with the rule files its `mom` names. Caller frees. */
 char *policy_file_text(const char *path, GError **error);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "consumers/policy/engine/schedule.h"
 #include "consumers/policy/language/fields.h"
+#include "consumers/policy/language/policy_show_mom.h"
 #include "lib/base/clock.h"
 
 #include <math.h>
@@ -376,5 +377,7 @@ json_t *policy_to_json(const Policy *policy)
     for (guint i = 0; i < policy->controls->len; i++)
         json_array_append_new(controls, control_to_json(policy->controls->pdata[i]));
     set_list(json, "controls", controls);
+    if (policy->mom != NULL)
+        show_mom(json, policy->mom, section_to_json);
     return json;
 }

@@ -14,4 +14,8 @@ void rule_file_free(RuleFile *file);
 /* Appends to @ret (of RuleFile). False: one cannot be read, or there is none; the error names it. @beside: relative paths begin in this folder; NULL: here. */
 bool rule_files_read(const char *path, const char *beside, GPtrArray *ret, GError **error);
 
+/* A policy's text with what its `mom` names put behind it as mom_files, so that the text is whole. As it is, when there is nothing to put, or when it
+ * has mom_files. NULL: a file cannot be read. @path: of the policy; relative names begin beside it. Caller frees. */
+char *rule_files_embed(const char *path, const char *text, GError **error);
+
 #endif

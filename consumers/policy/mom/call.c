@@ -126,7 +126,7 @@ static bool find_field(Run *run, const MomNode *node, const MomEntity *entity, c
     if (*ret != MOM_FIELD_N)
         return true;
     for (guint i = 0; i < MOM_ROW_N && mom_row_field(entity->of, i) != MOM_FIELD_N; i++)
-        known[i] = mom_fields[mom_row_field(entity->of, i)].name;
+        known[i] = mom_field_infos[mom_row_field(entity->of, i)].name;
     const char *near = nearest_word(name, known);
     return run_fail(run, node, "%s has no field \"%s\"%s%s%s", entity->of == MOM_OF_HOST ? "the host" : "a guest", name,
                     near == NULL ? "" : ": did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
@@ -140,7 +140,7 @@ static bool average(Run *run, const MomNode *node, const MomEntity *entity, MomF
     int64_t n = 0;
 
     if (entity->rows->len == 0)
-        return run_fail(run, node, "there is no sample of \"%s\" yet", mom_fields[field].name);
+        return run_fail(run, node, "there is no sample of \"%s\" yet", mom_field_infos[field].name);
     for (guint i = 0; fault == MOM_FINE && i < entity->rows->len; i++) {
         MomValue value = g_array_index(entity->rows, MomRow, i).values[mom_row_slot(field)];
 

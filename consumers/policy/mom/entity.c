@@ -42,7 +42,7 @@ void mom_entity_free(MomEntity *entity)
 
 MomValue mom_entity_last(const MomEntity *entity, MomField field)
 {
-    if (entity->rows->len == 0 || mom_fields[field].of != entity->of)
+    if (entity->rows->len == 0 || mom_field_infos[field].of != entity->of)
         return MOM_NOTHING;
     return g_array_index(entity->rows, MomRow, entity->rows->len - 1).values[mom_row_slot(field)];
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define X(id, name, of, wire, unit) [MOM_FIELD_##id] = { name, wire, of, unit },
-const MomFieldInfo mom_fields[MOM_FIELD_N] = { MOM_FIELDS(X) };
+const MomFieldInfo mom_field_infos[MOM_FIELD_N] = { MOM_FIELDS(X) };
 #undef X
 
 #define GUESTS MOM_FIELD_GUEST_AVAILABLE /* the first of them */
@@ -22,7 +22,7 @@ static MomField end_of(guint of)
 MomField mom_field(guint of, const char *name)
 {
     for (MomField f = first_of(of); f < end_of(of); f++)
-        if (strcmp(mom_fields[f].name, name) == 0)
+        if (strcmp(mom_field_infos[f].name, name) == 0)
             return f;
     return MOM_FIELD_N;
 }
@@ -30,7 +30,7 @@ MomField mom_field(guint of, const char *name)
 MomField mom_field_of_sample(guint of, const char *wire)
 {
     for (MomField f = first_of(of); f < end_of(of); f++)
-        if (g_strcmp0(mom_fields[f].wire, wire) == 0)
+        if (g_strcmp0(mom_field_infos[f].wire, wire) == 0)
             return f;
     return MOM_FIELD_N;
 }

@@ -67,7 +67,7 @@ typedef struct MomFieldInfo {
     const char *name, *wire; /* wire NULL: from no single number of a sample */
     guint of, unit;
 } MomFieldInfo;
-extern const MomFieldInfo mom_fields[MOM_FIELD_N];
+extern const MomFieldInfo mom_field_infos[MOM_FIELD_N];
 
 /* MOM_FIELD_N: neither. @of: MOM_OF_HOST or MOM_OF_GUEST. */
 MomField mom_field(guint of, const char *name);
