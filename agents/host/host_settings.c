@@ -48,6 +48,9 @@ const Setting host_settings[] = {
     { "storage-silent", SETTING_DURATION, AT(storage_silent_us), US_PER_S, US_PER_HOUR, "15s", "storage that does not answer for so long has failed" },
     { "storage-slow", SETTING_DURATION, AT(storage_slow_us), US_PER_MS, US_PER_MINUTE, "1s", "storage is degraded when one probe in twenty takes longer" },
     { "storage-full", SETTING_INTEGER, AT(storage_full_percent), 0, 50, "2", "percent of free space below which it is full" },
+    { "no-relay", SETTING_BOOL, AT(no_relay), 0, 0, NULL, "do not carry the bytes of guests without a network to the broker" },
+    { "relay-bandwidth", SETTING_BYTES, AT(relay_bytes_per_s), 0, INT64_C(1) << 40, "16MiB", "BYTES a second, of each guest and each way; 0: no limit" },
+    { "relay-vsock", SETTING_INTEGER, AT(relay_vsock), 0, UINT16_MAX, "0", "PORT for guests that come over vsock; 0: none" },
     { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
 };
 #undef AT

@@ -15,6 +15,8 @@ typedef struct HostSettings {
     char **storage;
     int64_t storage_interval_us, storage_gone_us, storage_silent_us, storage_slow_us, storage_full_percent;
     int64_t peer_interval_us, peer_misses;
+    int64_t relay_bytes_per_s, relay_vsock;
+    bool no_relay;
     char **labels, **migrate_to, **shared_folders, **peers;
     int64_t heartbeat_us, freeze_max_us, evidence_bytes, evidence_per_vm, sample_us, balloon_stats_us;
     bool print_id, anonymous, post_copy;

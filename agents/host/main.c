@@ -62,6 +62,8 @@ static bool open_bus(Program *program, GError **error)
 static bool start_parts(Program *program, GError **error)
 {
     program->host = host_new(agent_bus_agent(program->bus), agent_bus_gate(program->bus), program->identity, program->settings.data);
+    if (program->settings.broker == NULL) /* the relay wants it, too */
+        program->settings.broker = g_strdup(agent_bus_url(program->bus));
     program->parts = parts_start(program->host, &program->settings, error);
     if (program->parts == NULL)
         return false;

@@ -4,9 +4,11 @@
 #include "agents/host/fence/fence.h"
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/connection.h"
+#include "agents/host/libvirt/guest_channels.h"
 #include "agents/host/libvirt/intents.h"
 #include "agents/host/libvirt/libvirt.h"
 #include "agents/host/peers/peers.h"
+#include "agents/host/relay/relay.h"
 #include "agents/host/storage/storage.h"
 
 struct Parts {
@@ -15,6 +17,8 @@ struct Parts {
     Intents *intents;
     Actions *actions;
     Libvirt *libvirt;
+    GuestChannels *guest_channels;
+    Relay *relay; /* or NULL */
     Fence *fence;
     Peers *peers; /* or NULL */
     Storage *storage;
@@ -79,6 +83,28 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
     connection_listen(parts->connection, &listener);
 }
 
+/* ---- ways into the guests ---- */
+
+static void on_guest_channel(const GuestChannel *now, void *user)
+{
+    Parts *parts = user;
+
+    if (parts->relay != NULL) {
+        relay_set_channel(parts->relay, now->vm, now->bus_path);
+        relay_set_cid(parts->relay, now->vm, now->cid);
+    }
+}
+
+static bool start_guest_channels(Parts *parts, const HostSettings *s, GError **error)
+{
+    const RelayOptions options = { s->broker, (uint64_t) s->relay_bytes_per_s, (uint32_t) s->relay_vsock };
+
+    if (!s->no_relay && (parts->relay = relay_new(&options, error)) == NULL)
+        return false;
+    parts->guest_channels = guest_channels_new(parts->host, parts->connection, on_guest_channel, parts);
+    return true;
+}
+
 /* ---- fencing ---- */
 
 static bool start_fence(Parts *parts, const HostSettings *settings, GError **error)
@@ -129,7 +155,7 @@ Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
 
     parts->host = host;
     start_libvirt(parts, settings);
-    if (!start_fence(parts, settings, error) || !start_peers(parts, settings, error) ||
+    if (!start_guest_channels(parts, settings, error) || !start_fence(parts, settings, error) || !start_peers(parts, settings, error) ||
         !start_storage(parts, settings, error))
         return NULL;
     connection_start(parts->connection); /* everybody listens by now */
@@ -146,6 +172,8 @@ void parts_stop(Parts *parts)
     actions_free(parts->actions);
     libvirt_free(parts->libvirt);
     connection_free(parts->connection);
+    guest_channels_free(parts->guest_channels);
+    relay_free(parts->relay);
     intents_free(parts->intents);
     g_free(parts);
 }

@@ -40,6 +40,10 @@ typedef enum {
 
 typedef enum { AMQP_STATE_CONNECTING, AMQP_STATE_OPEN, AMQP_STATE_WAITING /* for the next attempt */, AMQP_STATE_CLOSED } AmqpState;
 
+/* Where the sockets of @url are to be opened, for those who carry the bytes of others there: TCP and UNIX only. (transfer full)
+ * NULL: AMQP_ERROR_CONNECT. */
+GSocketConnectable *amqp_url_address(const char *url, GError **error);
+
 typedef struct AmqpClientOptions {
     const char *url;
     const char *container_id;      /* NULL: a new UUID. No '/': qpidd splits reply addresses there */

@@ -78,6 +78,27 @@ void endpoint_done(Endpoint *endpoint)
     g_clear_pointer(&endpoint->tls, g_free);
 }
 
+static GSocketConnectable *socket_address(const Endpoint *endpoint)
+{
+    return endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
+                                           : g_network_address_new(endpoint->host, endpoint->port);
+}
+
+GSocketConnectable *amqp_url_address(const char *url, GError **error)
+{
+    GSocketConnectable *address = NULL;
+    Endpoint endpoint = { 0 };
+
+    if (!endpoint_parse(url, &endpoint, error))
+        return NULL;
+    if (endpoint.kind == ENDPOINT_TCP || endpoint.kind == ENDPOINT_UNIX)
+        address = socket_address(&endpoint);
+    else
+        g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT, "%s: wanted here: amqp://, amqps:// or amqp+unix://", url);
+    endpoint_done(&endpoint);
+    return address;
+}
+
 /* ---- connecting ---- */
 
 typedef struct Attempt {
@@ -151,7 +172,6 @@ void stream_connect(AmqpClient *client)
     }
     sockets = g_socket_client_new();
     g_socket_client_set_enable_proxy(sockets, FALSE);
-    to = endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
-                                         : g_network_address_new(endpoint->host, endpoint->port);
+    to = socket_address(endpoint);
     g_socket_client_connect_async(sockets, to, attempt->cancel, on_socket, attempt);
 }

@@ -85,6 +85,14 @@ static void side_done(Side *side)
     *side = (Side) { .fd = -1 };
 }
 
+static void session_close(SerialPipe *pipe, const char *why)
+{
+    if (pipe->options.raw)
+        pipe->session.state = SERIAL_CLOSED; /* there are no words for it: its user ends the pipe */
+    else
+        serial_session_close(&pipe->session, why);
+}
+
 static void stream_done(SerialPipe *pipe)
 {
     side_done(&pipe->stream);
@@ -150,7 +158,10 @@ static void port_read(SerialPipe *pipe)
 
     if (n > 0) {
         limit(pipe, &pipe->port, (size_t) n);
-        serial_session_feed(&pipe->session, bytes, (size_t) n);
+        if (pipe->options.raw)
+            on_data(bytes, (size_t) n, pipe);
+        else
+            serial_session_feed(&pipe->session, bytes, (size_t) n);
     } else if (n == 0) {
         port_gone(pipe, "nobody is at the other end of the port");
     } else if (errno != EAGAIN && errno != EINTR) {
@@ -166,7 +177,10 @@ static void stream_read(SerialPipe *pipe)
     if (n > 0) {
         limit(pipe, &pipe->stream, (size_t) n);
         pipe->moved_bytes += (size_t) n;
-        serial_session_send(&pipe->session, bytes, (size_t) n);
+        if (pipe->options.raw)
+            g_byte_array_append(pipe->session.out, bytes, (guint) n);
+        else
+            serial_session_send(&pipe->session, bytes, (size_t) n);
     } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
         pipe->stream_ended = true;
     }
@@ -302,7 +316,7 @@ static void move(SerialPipe *pipe)
     if (pipe->stream.fd >= 0 && pipe->session.state == SERIAL_IS_OPEN && !side_write(&pipe->stream, pipe->in))
         pipe->stream_ended = true;
     if (pipe->stream_ended && pipe->session.out->len == 0 && pipe->session.state == SERIAL_IS_OPEN) {
-        serial_session_close(&pipe->session, "the stream ended");
+        session_close(pipe, "the stream ended");
         on_closed("the stream ended", pipe);
         side_write(&pipe->port, pipe->session.out);
     }
@@ -346,6 +360,10 @@ SerialPipe *serial_pipe_new(int port, const SerialPipeOptions *options)
     pipe->stream = (Side) { .fd = -1 };
     pipe->in = g_byte_array_new();
     serial_session_init(&pipe->session, options->host, &hooks);
+    if (options->raw) {
+        g_byte_array_set_size(pipe->session.out, 0);
+        pipe->session.state = SERIAL_ASKED;
+    }
     pipe_touched(pipe);
     return pipe;
 }
@@ -363,7 +381,9 @@ void serial_pipe_attach(SerialPipe *pipe, int stream)
         return;
     }
     pipe->stream = side_of(stream);
-    if (pipe->session.state == SERIAL_ASKED)
+    if (pipe->options.raw)
+        pipe->session.state = SERIAL_IS_OPEN;
+    else if (pipe->session.state == SERIAL_ASKED)
         serial_session_accept(&pipe->session);
     pipe_touched(pipe);
 }
@@ -371,7 +391,7 @@ void serial_pipe_attach(SerialPipe *pipe, int stream)
 void serial_pipe_close(SerialPipe *pipe, const char *why)
 {
     stream_done(pipe);
-    serial_session_close(&pipe->session, why);
+    session_close(pipe, why);
     pipe_touched(pipe);
 }
 
@@ -383,7 +403,7 @@ void serial_pipe_free(SerialPipe *pipe)
     if (pipe == NULL)
         return;
     pipe->freed = true;
-    serial_session_close(&pipe->session, NULL);
+    session_close(pipe, NULL);
     if (pipe->port.fd >= 0)
         side_write(&pipe->port, pipe->session.out);
     set_timer(pipe, -1);

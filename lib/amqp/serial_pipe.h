@@ -12,6 +12,7 @@ typedef struct SerialPipe SerialPipe;
 
 typedef struct SerialPipeOptions {
     bool host;
+    bool raw; /* the port is a stream of its own (vsock): no frames, one session, which is open from serial_pipe_attach() on */
     uint64_t bytes_per_s; /* each way, at most; 0: no limit */
     /* None runs inside a call of yours. All but `opened` and `asked` may be NULL for the end that never gets them. The pipe may be freed
      * in each. */

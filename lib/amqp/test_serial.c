@@ -289,7 +289,7 @@ static void wire_gone(SerialPipe *pipe, const char *why, void *user)
 
 static void wire_start(Wire *wire, bool host, int port, uint64_t bytes_per_s)
 {
-    SerialPipeOptions options = { host, bytes_per_s, wire_attach, wire_attach, wire_closed, wire_gone, wire };
+    SerialPipeOptions options = { host, false, bytes_per_s, wire_attach, wire_attach, wire_closed, wire_gone, wire };
 
     wire->pipe = serial_pipe_new(dup(port), &options);
     if (!host)
@@ -469,6 +469,27 @@ static void test_bandwidth(void)
     close(line[1]);
 }
 
+/* Over vsock: bytes as they are. */
+static void test_raw(void)
+{
+    Wire host = { .stream = -1 };
+    SerialPipeOptions options = { .host = true, .raw = true, .closed = wire_closed, .gone = wire_gone, .user = &host };
+    int line[2];
+
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, line), ==, 0);
+    g_unix_set_fd_nonblocking(line[1], TRUE, NULL);
+    host.pipe = serial_pipe_new(line[0], &options);
+    wire_attach(host.pipe, &host);
+    pass(line[1], host.stream, 500000);
+    pass(host.stream, line[1], 500000);
+    close(host.stream);
+    host.stream = -1;
+    UNTIL(host.closed != NULL);
+    wire_done(&host);
+    g_assert_cmpint(read(line[1], &(char) { 0 }, 1), ==, 0); /* nothing was said, it just ended */
+    close(line[1]);
+}
+
 /* A hostile guest: random bytes and a flood of OPENs. */
 static void test_hostile_guest(void)
 {
@@ -586,6 +607,7 @@ int main(int argc, char **argv)
     g_test_add_func("/serial/refused", test_refused);
     g_test_add_func("/serial/back-pressure", test_back_pressure);
     g_test_add_func("/serial/bandwidth", test_bandwidth);
+    g_test_add_func("/serial/raw", test_raw);
     g_test_add_func("/serial/hostile-guest", test_hostile_guest);
     g_test_add_func("/serial/connect", test_connect);
     g_test_add_func("/serial/connect-fails", test_connect_fails);
