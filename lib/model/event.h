@@ -26,6 +26,7 @@
     X(HOST_DEGRADED, "host.degraded") X(HOST_ISOLATED, "host.isolated")                                   \
     X(HOST_PARTITIONED, "host.partitioned") X(HOST_DEAD, "host.dead") X(HOST_UNKNOWN, "host.unknown")     \
     X(HOST_EVIDENCE, "host.evidence") X(HOST_SAMPLE, "host.sample")                                       \
+    X(HOST_FENCEABLE, "host.fenceable") X(HOST_UNFENCEABLE, "host.unfenceable")                           \
     X(STORAGE_WELL, "storage.well") X(STORAGE_DEGRADED, "storage.degraded")                               \
     X(STORAGE_FAILED, "storage.failed") X(STORAGE_FULL, "storage.full")                                   \
     X(OBSERVER_FAULT, "observer.fault") X(OBSERVER_WELL, "observer.well")                                 \

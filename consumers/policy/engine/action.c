@@ -1,7 +1,9 @@
 #include "consumers/policy/engine/action.h"
 
 #include "consumers/policy/engine/engine_private.h"
+#include "consumers/policy/engine/proxy.h"
 #include "consumers/policy/engine/place.h"
+#include "consumers/policy/engine/proxy.h"
 #include "consumers/policy/engine/plan.h"
 #include "lib/base/json.h"
 #include "lib/model/entity.h"
@@ -318,25 +320,6 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
     }
 }
 
-/* Another host's agent does it: one that is heard, of another power feed when there is one. */
-static EntityState *fence_proxy(Engine *engine, const EntityState *host)
-{
-    const char *power = host_domain(engine, host, "power");
-    EntityState *any = NULL;
-
-    for (guint i = 0; i < engine->hosts->len; i++) {
-        EntityState *other = engine->hosts->pdata[i];
-        const char *its = host_domain(engine, other, "power");
-
-        if (other == host || other->host->channel[CHANNEL_SESSION].says != SAYS_ALIVE || other->host->agent == NULL)
-            continue;
-        if (power == NULL || its == NULL || strcmp(power, its) != 0)
-            return other;
-        any = any == NULL ? other : any;
-    }
-    return any;
-}
-
 /* Life on storage without the network: the host is cut off, or its switch is gone, with everything behind it. Another host behind the same
  * switch that is heard, and of which no channel says otherwise, tells which. */
 static bool switch_works(const Engine *engine, const EntityState *host)
@@ -375,6 +358,8 @@ static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
 {
     EntityState *host = deed->target, *proxy;
     HostState *h = host->host;
+    g_autofree char *why = NULL;
+    int64_t until_us;
 
     if (h->verdict == VERDICT_OFF) { /* already off is off */
         deed->kind = DEED_DONE;
@@ -386,12 +371,18 @@ static void resolve_fence(Engine *engine, const Step *step, Deed *deed)
     }
     if (h->verdict == VERDICT_ISOLATED && !isolated_alone(engine, host, deed))
         return;
-    if ((proxy = fence_proxy(engine, host)) == NULL) {
-        deed_wait(deed, WAIT_PLACE, g_strdup("no other host is heard that could do it"));
+    if ((until_us = proxy_dump_until_us(h, engine->now_us)) != 0) {
+        deed_wait(deed, WAIT_BACKOFF, g_strdup("it writes a crash dump, which tells why it crashed"));
+        deed->until_us = until_us;
+        return;
+    }
+    if ((proxy = proxy_choose(engine, host, &why)) == NULL) {
+        deed_wait(deed, WAIT_PLACE, g_steal_pointer(&why));
         return;
     }
     json_t *arguments = deed_arguments(host, step);
     json_object_set_new(arguments, "method", json_string("off"));
+    json_set_string(arguments, "hostname", host->hostname);
     deed_command(deed, "host.fence", host, proxy->host->agent, arguments);
 }
 

@@ -1,5 +1,6 @@
 /* Facts out of events. An event that tells a fact twice does no harm; one that is older than what is known says nothing. */
 #include "consumers/policy/engine/engine_private.h"
+#include "consumers/policy/engine/proxy.h"
 
 #include "lib/base/json.h"
 
@@ -56,6 +57,8 @@ void facts_free(EntityState *entity)
         g_free(host->switch_name);
         json_decref(host->storage);
         json_decref(host->labels);
+        json_decref(host->fences);
+        json_decref(host->unfenceable);
         g_free(host);
     }
     if (entity->vm != NULL) {
@@ -203,6 +206,8 @@ static void session_put(Engine *engine, HostState *host, Says says, const Event 
         session->sequence = MAX(session->sequence, event_fields(event)->sequence);
         return;
     }
+    if (session->says == SAYS_ALIVE)
+        proxy_doubt_bmc(host, engine->now_us);
     channel_put(session, says, event, engine->now_us);
     for (Channel c = CHANNEL_SESSION + 1; session->says == SAYS_ALIVE && c < CHANNEL_N; c++)
         if (host->channel[c].says != SAYS_ALIVE && host->channel[c].sequence <= session->sequence)
@@ -285,6 +290,7 @@ static void host_up(Stage *s, EntityState *entity, const Event *event)
     put_text(&host->switch_name, event_data_string(event, "switch"));
     put_list(&host->storage, event_value(event, "storage"));
     put_list(&host->labels, event_value(event, "labels"));
+    put_list(&host->fences, event_value(event, "fences"));
     host->memory_bytes = (uint64_t) MAX(0, json_int_or(event_data(event), "memory_bytes", (json_int_t) host->memory_bytes));
     host->vcpus = (unsigned) CLAMP(json_int_or(event_data(event), "vcpus", host->vcpus), 0, 1 << 20);
     g_autoptr(GPtrArray) died = g_ptr_array_new();
@@ -319,8 +325,12 @@ static void host_event(Stage *s, EntityState *entity, const Event *event)
             return; /* a BMC that does not answer takes nothing back: off is off until there is life */
         if (channel == CHANNEL_PEER && by != NULL && !host_is_up(by))
             return; /* a witness we do not hear ourselves is none */
+        if (channel == CHANNEL_KDUMP && says_parse(event_data_string(event, "says")) == SAYS_ALIVE)
+            proxy_dump_heard(entity->host, s->engine->now_us);
         channel_put(&entity->host->channel[channel], says_parse(event_data_string(event, "says")), event, s->engine->now_us);
         evidence_judge(s, entity, event);
+    } else if (strcmp(kind, "host.fenceable") == 0 || strcmp(kind, "host.unfenceable") == 0) {
+        proxy_fenceable(s, entity, event);
     }
 }
 

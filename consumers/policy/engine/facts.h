@@ -37,9 +37,12 @@ typedef struct HostState {
     char *agent;               /* its host agent's name; NULL: never heard */
     char *rack, *power, *switch_name; /* as its agent says; NULL: the policy may know */
     json_t *storage, *labels;  /* lists of strings, or NULL */
+    json_t *fences;            /* ids or names of the hosts its agent has fence devices for; NULL: it never said */
+    json_t *unfenceable;       /* agent → why: those whose fence devices do not work for this host; NULL: none */
     uint64_t memory_bytes;
     unsigned vcpus;
     ChannelState channel[CHANNEL_N];
+    int64_t dump_since_us;     /* when the crash dump began that KDUMP tells of; 0: never */
     Verdict verdict;
     bool independent;          /* dead by channels other than its session */
     DueTime due;                   /* when a channel's word grows stale */

@@ -37,6 +37,12 @@ static json_t *host_to_json(const HostState *host)
         json_object_set(json, "storage", host->storage);
     if (host->labels != NULL)
         json_object_set(json, "labels", host->labels);
+    if (host->fences != NULL)
+        json_object_set(json, "fences", host->fences);
+    if (host->unfenceable != NULL)
+        json_object_set(json, "unfenceable", host->unfenceable);
+    if (host->dump_since_us != 0)
+        json_object_set_new(json, "dump_since_us", json_integer(host->dump_since_us));
     return json;
 }
 
@@ -129,6 +135,9 @@ static void host_from_json(Engine *engine, EntityState *entity, const json_t *js
     host->switch_name = g_strdup(json_string_or(json, "switch", NULL));
     host->storage = json_incref(json_object_get(json, "storage"));
     host->labels = json_incref(json_object_get(json, "labels"));
+    host->fences = json_incref(json_object_get(json, "fences"));
+    host->unfenceable = json_deep_copy(json_object_get(json, "unfenceable"));
+    host->dump_since_us = json_int_or(json, "dump_since_us", 0);
     if (host->agent != NULL)
         g_hash_table_insert(engine->host_agents, host->agent, entity);
 }

@@ -108,7 +108,8 @@ static void do_unquarantine(Stage *s, const EngineInput *input)
 static void do_confirm_off(Stage *s, const EngineInput *input)
 {
     EntityState *entity = input->target == NULL ? NULL : entity_find(s->engine, input->target);
-    g_autofree char *how = g_strdup_printf("%s says it is off", who_of(input));
+    const char *comment = json_string_or(input->arguments, "comment", NULL);
+    g_autofree char *how = g_strdup_printf("%s says it is off%s%s", who_of(input), comment != NULL ? ": " : "", comment != NULL ? comment : "");
 
     if (entity == NULL || (entity->host == NULL && entity->vm == NULL)) {
         refuse(s, input, "a host or VM that is known is wanted");

@@ -144,7 +144,7 @@ const Target *policy_target(const Policy *policy, const char *name)
 }
 
 static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "vm.eject",
-                                        "host.evidence", "host.sample",
+                                        "host.evidence", "host.sample", "host.fenceable", "host.unfenceable",
                                         "agent.restarted", "agent.cloned", "agent.moved", "agent.quarantined", NULL };
 
 bool event_only_happened(const char *kind)
