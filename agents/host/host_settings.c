@@ -19,7 +19,7 @@ const Setting host_settings[] = {
     { "switch", SETTING_STRING, AT(switch_name), 0, 0, NULL, "NAME of the network switch it hangs on" },
     { "label", SETTING_LIST, AT(labels), 0, 0, NULL, "WORD by which policies choose hosts" },
     { "libvirt-uri", SETTING_STRING, AT(libvirt_uri), 0, 0, "qemu:///system", "URI of the libvirt that has this host's VMs" },
-    { "sample", SETTING_DURATION, AT(sample_us), 0, US_PER_HOUR, "10s", "time between two looks at the numbers of all VMs (vm.sample, progress); 0s: never" },
+    { "sample", SETTING_DURATION, AT(sample_us), 0, US_PER_HOUR, "10s", "time between two looks at the numbers of all VMs and of this host (vm.sample, host.sample, progress); 0s: never" },
     { "balloon-stats", SETTING_DURATION, AT(balloon_stats_us), 0, US_PER_HOUR, "5s",
       "guests shall tell their memory so often, where the VM's definition does not say; 0s: leave it" },
     { "migrate-to", SETTING_LIST, AT(migrate_to), 0, 0, NULL, "HOST=URI of the libvirt of host HOST (a UUID), for migrations to it" },

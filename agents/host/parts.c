@@ -7,6 +7,7 @@
 #include "agents/host/libvirt/guest_channels.h"
 #include "agents/host/libvirt/intents.h"
 #include "agents/host/libvirt/libvirt.h"
+#include "agents/host/memory/memory.h"
 #include "agents/host/peers/peers.h"
 #include "agents/host/relay/relay.h"
 #include "agents/host/storage/storage.h"
@@ -22,6 +23,7 @@ struct Parts {
     Fence *fence;
     Peers *peers; /* or NULL */
     Storage *storage;
+    Memory *memory;
 };
 
 /* ---- libvirt ---- */
@@ -41,6 +43,11 @@ static const char *storage_of(void *user, const char *path)
     const Parts *parts = user;
 
     return parts->storage == NULL ? NULL : storage_of_path(parts->storage, path);
+}
+
+static void add_numbers(void *user, const char *vm, Value *sample)
+{
+    memory_add_vm_numbers(((Parts *) user)->memory, vm, sample);
 }
 
 static void on_libvirt_up(void *user, void *found)
@@ -63,6 +70,7 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
                                    .sample_period_us = settings->sample_us,
                                    .balloon_period_s = (unsigned) (settings->balloon_stats_us / US_PER_S),
                                    .storage_of = storage_of,
+                                   .add_numbers = add_numbers,
                                    .user = parts };
     const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
     const ActionsOptions options = { .connection = actions_connection,
@@ -147,6 +155,15 @@ static bool start_storage(Parts *parts, const HostSettings *s, GError **error)
     return parts->storage != NULL;
 }
 
+/* ---- memory ---- */
+
+static void start_memory(Parts *parts, const HostSettings *s)
+{
+    const MemoryOptions options = { .interval_us = s->sample_us };
+
+    parts->memory = memory_new(parts->host, &options);
+}
+
 /* ---- all ---- */
 
 Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
@@ -155,6 +172,7 @@ Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
 
     parts->host = host;
     start_libvirt(parts, settings);
+    start_memory(parts, settings);
     if (!start_guest_channels(parts, settings, error) || !start_fence(parts, settings, error) || !start_peers(parts, settings, error) ||
         !start_storage(parts, settings, error))
         return NULL;
@@ -166,6 +184,7 @@ void parts_stop(Parts *parts)
 {
     if (parts == NULL)
         return;
+    memory_free(g_steal_pointer(&parts->memory));
     fence_free(parts->fence);
     storage_free(parts->storage);
     peers_free(parts->peers);

@@ -110,7 +110,7 @@ Libvirt *libvirt_new(Host *host, Connection *connection, Intents *intents, const
     Libvirt *libvirt = g_new0(Libvirt, 1);
     const DomainsOptions domains = { storage_of, on_active, libvirt };
     const InventoryOptions inventory = { options->rack, options->power, options->switch_name, options->labels, options->storages, options->user };
-    const SamplingOptions sampling = { options->sample_period_us, options->still_periods, options->balloon_period_s };
+    const SamplingOptions sampling = { options->sample_period_us, options->still_periods, options->balloon_period_s, options->add_numbers, options->user };
     const ConnectionListener listener = { prepare, on_up, on_away, release, libvirt };
 
     libvirt->host = host;

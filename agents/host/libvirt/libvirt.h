@@ -16,6 +16,8 @@ typedef struct LibvirtOptions {
     /* From the storage part, each may be NULL: see domains.h and inventory.h. */
     const char *(*storage_of)(void *user, const char *path);
     Value *(*storages)(void *user);
+    /* More numbers of @vm that is about to be told; may be NULL. */
+    void (*add_numbers)(void *user, const char *vm, Value *sample);
     DomainEventFn on_event;         /* hears every event of libvirt, after it was told; may be NULL */
     void *user;
 } LibvirtOptions;

@@ -155,6 +155,8 @@ static void take_sample(Sampling *sampling, Sample *sample)
         judge(sampling, sample->vm, track, &sample->numbers);
     }
     track->last = sample->numbers;
+    if (sampling->options.add_numbers != NULL)
+        sampling->options.add_numbers(sampling->options.user, sample->vm, sample->values);
     domains_set_sample(sampling->domains, sample->vm, value_ref(sample->values));
     values = value_map();
     value_set(values, "sample", value_ref(sample->values));

@@ -9,6 +9,8 @@ typedef struct SamplingOptions {
     int64_t period_us;           /* between two questions; 0: none are asked */
     unsigned still_periods;      /* without any progress until that is said; 0: 3 */
     unsigned balloon_period_s;   /* how often guests shall tell their memory (balloon statistics), where nobody said; 0: leave it */
+    void (*add_numbers)(void *user, const char *vm, Value *sample); /* to what is about to be told; may be NULL */
+    void *user;
 } SamplingOptions;
 
 typedef struct Sampling Sampling;
