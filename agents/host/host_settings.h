@@ -7,7 +7,7 @@
 typedef struct HostSettings {
     char *broker, *credentials, *site, *id, *data, *log;
     char *rack, *power, *switch_name;
-    char *libvirt_uri;
+    char *libvirt_uri, *extend_hook;
     char *fencing, *fencing_import, *fencing_secrets;
     int64_t fencing_check_us, kdump_port, kdump_max_us;
     bool kdump;
@@ -18,7 +18,7 @@ typedef struct HostSettings {
     int64_t relay_bytes_per_s, relay_vsock;
     bool no_relay;
     char **labels, **migrate_to, **shared_folders, **peers;
-    int64_t heartbeat_us, freeze_max_us, evidence_bytes, evidence_per_vm, sample_us, balloon_stats_us;
+    int64_t heartbeat_us, freeze_max_us, evidence_bytes, evidence_per_vm, extend_low_bytes, extend_timeout_us, sample_us, balloon_stats_us;
     bool print_id, anonymous, post_copy;
 } HostSettings;
 

@@ -4,6 +4,7 @@
 #include "agents/host/fence/fence.h"
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/connection.h"
+#include "agents/host/libvirt/extend.h"
 #include "agents/host/libvirt/guest_channels.h"
 #include "agents/host/libvirt/intents.h"
 #include "agents/host/libvirt/libvirt.h"
@@ -11,6 +12,8 @@
 #include "agents/host/peers/peers.h"
 #include "agents/host/relay/relay.h"
 #include "agents/host/storage/storage.h"
+
+#include <string.h>
 
 struct Parts {
     Host *host;
@@ -20,6 +23,7 @@ struct Parts {
     Libvirt *libvirt;
     GuestChannels *guest_channels;
     Relay *relay; /* or NULL */
+    Extend *extend;
     Fence *fence;
     Peers *peers; /* or NULL */
     Storage *storage;
@@ -50,9 +54,44 @@ static void add_numbers(void *user, const char *vm, Value *sample)
     memory_add_vm_numbers(((Parts *) user)->memory, vm, sample);
 }
 
+static char *actions_storage_folder(void *user, const char *id)
+{
+    const Parts *parts = user;
+
+    return parts->storage == NULL ? NULL : g_strdup(storage_folder(parts->storage, id));
+}
+
+static void on_domain_event(void *user, const DomainEvent *event)
+{
+    const Parts *parts = user;
+
+    if (parts->extend != NULL)
+        extend_event(parts->extend, event);
+}
+
 static void on_libvirt_up(void *user, void *found)
 {
-    actions_connected(((Parts *) user)->actions);
+    Parts *parts = user;
+
+    actions_connected(parts->actions);
+    extend_connected(parts->extend);
+}
+
+/* A storage domain is a folder that all hosts have: its disks need not travel. */
+static char **shared_folders(const HostSettings *settings)
+{
+    g_autoptr(GStrvBuilder) all = g_strv_builder_new();
+
+    for (char **folder = settings->shared_folders; folder != NULL && *folder != NULL; folder++)
+        g_strv_builder_add(all, *folder);
+    for (char **domain = settings->storage; domain != NULL && *domain != NULL; domain++) {
+        const char *equals = strchr(*domain, '=');
+        g_autofree char *folder = equals != NULL ? g_strndup(equals + 1, strcspn(equals + 1, ",")) : NULL;
+
+        if (folder != NULL && *folder == '/')
+            g_strv_builder_add(all, folder);
+    }
+    return g_strv_builder_end(all);
 }
 
 /* QEMUs on this machine: "qemu:///system", "qemu+unix:///system?socket=…". */
@@ -71,23 +110,28 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
                                    .balloon_period_s = (unsigned) (settings->balloon_stats_us / US_PER_S),
                                    .storage_of = storage_of,
                                    .add_numbers = add_numbers,
+                                   .on_event = on_domain_event,
                                    .user = parts };
+    g_auto(GStrv) shared = shared_folders(settings);
     const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
     const ActionsOptions options = { .connection = actions_connection,
                                      .proc = is_here(settings->libvirt_uri) ? "/proc" : NULL,
                                      .note = actions_note,
                                      .user = parts,
                                      .migration_uris = (const char *const *) settings->migrate_to,
-                                     .shared_folders = (const char *const *) settings->shared_folders,
+                                     .shared_folders = (const char *const *) shared,
+                                     .storage_folder = actions_storage_folder,
                                      .post_copy = settings->post_copy,
                                      .evidence_bytes_max = (uint64_t) settings->evidence_bytes,
                                      .evidence_per_vm = (unsigned) settings->evidence_per_vm,
                                      .freeze_max_us = settings->freeze_max_us };
+    const ExtendOptions extend = { settings->extend_hook, (uint64_t) settings->extend_low_bytes, settings->extend_timeout_us, actions_connection, parts };
 
     parts->intents = intents_new();
     parts->connection = connection_new(parts->host, settings->libvirt_uri);
     parts->libvirt = libvirt_new(parts->host, parts->connection, parts->intents, &sight);
     parts->actions = actions_new(parts->host, &options);
+    parts->extend = extend_new(parts->host, &extend);
     connection_listen(parts->connection, &listener);
 }
 
@@ -189,6 +233,7 @@ void parts_stop(Parts *parts)
     storage_free(parts->storage);
     peers_free(parts->peers);
     actions_free(parts->actions);
+    extend_free(g_steal_pointer(&parts->extend));
     libvirt_free(parts->libvirt);
     connection_free(parts->connection);
     guest_channels_free(parts->guest_channels);

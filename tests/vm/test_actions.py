@@ -311,6 +311,60 @@ def snapshots(rig):
     rig.end(VM3)
 
 
+HOOK = """#!/bin/sh
+set -e
+echo "$MEND_REASON $2 $3" >> %(log)s
+%(before)s
+[ "$(dirname "$3")" = %(small)s ]
+n=$(df -B1 --output=size %(small)s | tail -1)
+mount -o remount,size=$((n + 16777216)) %(small)s
+"""
+
+
+def extension(rig):
+    """A disk that grows: more room is made in time, the guest never stands; too late, and it stands until there is room."""
+    agent, tiny = rig.agent, rig.tiny
+    small, log, hook = rig.folder + '/small', rig.folder + '/hook.log', rig.folder + '/hook'
+    stand = os.path.join(BUILD, 'tests', 'stand_actions')
+    os.mkdir(small)
+    rig.a.run(['mount', '-t', 'tmpfs', '-o', 'size=24m', 'none', small])
+    rig.a.run(['qemu-img', 'create', '-q', '-f', 'qcow2', small + '/x.qcow2', '200M'])
+    stops = []
+
+    def write_hook(before):
+        with open(hook, 'w') as f:
+            f.write(HOOK % {'log': log, 'small': small, 'before': before})
+        os.chmod(hook, 0o755)
+
+    write_hook('')
+    extender = rig.a.popen([stand, 'qemu:///system', rig.data, 'extend', hook, str(8 * MIB)])
+    agent.call('vm_undefine', VM2).must('done')
+    agent.start(VM2, definition=tiny.xml('x', uuid=VM2, fill='vda', disks="<disk type='file' device='disk'><driver name='qemu' type='qcow2' "
+                "cache='writeback' error_policy='stop'/><source file='%s/x.qcow2'/><target dev='vda' bus='virtio'/></disk>" % small)).must('done')
+    domain = rig.a.connect().lookupByUUIDString(VM2)
+    tiny.wait('x', 'TINY-UP')
+    deadline = time.monotonic() + 60
+    while tiny.last('x', 'FILLED') < 60:
+        assert time.monotonic() < deadline, (tiny.said('x')[-300:], domain.state())
+        stops += [domain.state()] if domain.state() != [1, 1] else []
+        time.sleep(0.05)
+    with open(log) as f:
+        lines = f.read().split('\n')
+    assert not stops and len(lines) <= 5 and lines[0] == 'threshold vda %s/x.qcow2' % small and 'enospc' not in ' '.join(lines), (stops, lines)
+
+    write_hook('[ -e %s/now ]' % rig.folder)
+    until('it is full', lambda: domain.state() == [3, 5], 60)
+    agent.call('vm_resume', VM2).must('failed', text='vda: no space')
+    open(rig.folder + '/now', 'w').close()
+    filled = tiny.last('x', 'FILLED')
+    until('there is room, and it goes on', lambda: tiny.last('x', 'FILLED') > filled + 10, 90)
+    with open(log) as f:
+        assert 'enospc vda' in f.read()
+    os.kill(next(pid for pid in rig.a.pids() if standagent.parent(pid) == extender.pid), 15)
+    extender.wait()
+    rig.end(VM2)
+
+
 def tuning(rig):
     """Memory, I/O limits, CPUs of a VM that runs."""
     agent = rig.agent
@@ -351,7 +405,7 @@ def evidence(rig):
     rig.new_agent()
 
 
-TESTS = [life, lost, storage, migration, migration_copies, by_others, copies, snapshots, tuning, evidence]
+TESTS = [life, lost, storage, migration, migration_copies, by_others, copies, snapshots, extension, tuning, evidence]
 
 
 def main():

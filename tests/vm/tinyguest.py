@@ -7,7 +7,7 @@
 
 It says on its console (a file): `TINY-UP`, then `TICK n` five times a second, so a test sees whether its vCPU runs. With write=DISK it
 writes block n (4 KiB, filled with the line `n`) to DISK one after the other, each on the disk before it says `WROTE n`; `FAILED n` when
-it could not. With mount=DISK that ext4 is its file system /data, which the guest agent can freeze, and where it appends lines to `log`.
+it could not. With fill=DISK it fills DISK, MiB after MiB, five a second, and says `FILLED n` for each. With mount=DISK that ext4 is its file system /data, which the guest agent can freeze, and where it appends lines to `log`.
 It has the QEMU guest agent and obeys its power button.
 """
 import hashlib
@@ -27,7 +27,7 @@ mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; m
 while read m; do insmod /modules/$m; done < /modules/order 2>/dev/null
 exec > /dev/ttyS0 2>&1 < /dev/null
 for word in $(cat /proc/cmdline); do
-  case $word in tiny.write=*) write=/dev/${word#*=};; tiny.mount=*) mounted=/dev/${word#*=};; tiny.busy=*) busy=${word#*=};; esac
+  case $word in tiny.write=*) write=/dev/${word#*=};; tiny.mount=*) mounted=/dev/${word#*=};; tiny.busy=*) busy=${word#*=};; tiny.fill=*) fill=/dev/${word#*=};; esac
 done
 acpid -f -c /etc/acpi -l /dev/null &
 [ -z "$mounted" ] || { mkdir -p /data; mount -t ext4 $mounted /data || echo MOUNT-FAILED; }
@@ -37,6 +37,9 @@ for name in /sys/class/virtio-ports/*/name; do
   fi
 done
 [ -z "$busy" ] || (while :; do dd if=/dev/urandom of=/run/x bs=1M count=$busy 2>/dev/null; done) &
+if [ -n "$fill" ]; then
+  (n=0; while dd if=/dev/urandom of=$fill bs=1M seek=$n count=1 conv=notrunc oflag=direct 2>/dev/null; do echo "FILLED $n"; n=$((n+1)); sleep 0.2; done; echo FILL-END) &
+fi
 if [ -n "$write" ]; then
   (n=0; while :; do
     yes $n 2>/dev/null | head -c 4096 > /run/block
@@ -94,11 +97,11 @@ class Tiny:
             subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', path, size], check=True)
         return path
 
-    def xml(self, name, disk=None, memory_mib=160, write='', mount='', busy='', uuid=None, agent=True, disks='', devices='', video=False,
+    def xml(self, name, disk=None, memory_mib=160, write='', mount='', busy='', fill='', uuid=None, agent=True, disks='', devices='', video=False,
             on_crash='destroy', error_policy='stop'):
         """Domain XML. @disk: path of vda or None; @disks, @devices: further XML."""
         words = ['console=ttyS0', 'quiet', 'mitigations=off', 'panic=0']
-        words += ['tiny.%s=%s' % pair for pair in (('write', write), ('mount', mount), ('busy', busy)) if pair[1]]
+        words += ['tiny.%s=%s' % pair for pair in (('write', write), ('mount', mount), ('busy', busy), ('fill', fill)) if pair[1]]
         if disk:
             disks = ("<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' error_policy='%s'/>"
                      "<source file='%s'/><target dev='vda' bus='virtio'/></disk>" % (error_policy, disk)) + disks

@@ -4,7 +4,9 @@
  * lease=held|failed|late, storage=UUID=FOLDER. */
 #include "agents/host/host_stand.h"
 #include "agents/host/libvirt/actions.h"
+#include "agents/host/libvirt/extend.h"
 #include "agents/host/libvirt/freeze.h"
+#include "agents/host/libvirt/libvirt.h"
 #include "agents/host/libvirt/virt_error.h"
 
 #include <gio/gio.h>
@@ -170,8 +172,36 @@ static int hold_frozen(char **argv)
     _Exit(0);
 }
 
+typedef struct Extending {
+    Connection *connection;
+    Extend *extend;
+} Extending;
+
+static void on_event(void *user, const DomainEvent *event) { extend_event(((Extending *) user)->extend, event); }
+static void on_up(void *user, void *found) { extend_connected(((Extending *) user)->extend); }
+static virConnectPtr extending_connection(void *user) { return connection_get(((Extending *) user)->connection); }
+
+/* stand_actions URI FOLDER extend PROGRAM LOW_BYTES: extends disks until it is killed. */
+static int keep_extending(char **argv)
+{
+    HostStand *host = host_stand_new();
+    Extending all = {.connection = connection_new(host->host, argv[1])};
+    const ExtendOptions options = {argv[4], strtoull(argv[5], NULL, 10), 20 * US_PER_S, extending_connection, &all};
+    const LibvirtOptions sight = {.on_event = on_event, .user = &all};
+    const ConnectionListener listener = {.up = on_up, .user = &all};
+
+    libvirt_new(host->host, all.connection, intents_new(), &sight);
+    all.extend = extend_new(host->host, &options);
+    connection_listen(all.connection, &listener);
+    connection_start(all.connection);
+    g_main_loop_run(g_main_loop_new(NULL, FALSE));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 6 && strcmp(argv[3], "extend") == 0)
+        return keep_extending(argv);
     if (argc == 7 && strcmp(argv[3], "freeze") == 0)
         return hold_frozen(argv);
     Stand stand = {.uri = argc > 1 ? argv[1] : "qemu:///system", .host = host_stand_new(), .loop = g_main_loop_new(NULL, FALSE)};
