@@ -128,7 +128,7 @@ static EntityState *entity_update(Stage *s, const Event *event)
     }
     if (event_only_happened(f->kind))
         return entity;
-    bool old = entity->storage != NULL ? !storage_hear(entity, event, s->engine->now_us) : f->sequence != 0 && f->sequence <= entity->sequence;
+    bool old = entity->storage != NULL ? !storage_hear(s->engine, entity, event) : f->sequence != 0 && f->sequence <= entity->sequence;
     if (old) { /* asked and heard before: what was judged since stands */
         s->engine->count.stale++;
         return NULL;

@@ -453,7 +453,8 @@ static void vm_state(Stage *s, EntityState *entity, const Event *event)
     if (event_data_string(event, "address") != NULL && g_strcmp0(vm->address, event_data_string(event, "address")) != 0)
         s->wake |= WAKES(REFERENCE);
     put_text(&vm->address, event_data_string(event, "address"));
-    put_text(&vm->definition, event_data_string(event, "definition_hash"));
+    if (event_data_string(event, "definition_hash") != NULL && strlen(event_data_string(event, "definition_hash")) == DEFINITION_HASH_LENGTH)
+        put_text(&vm->definition, event_data_string(event, "definition_hash"));
     put_list(&vm->storage, event_value(event, "storage"));
     vm->memory_bytes = (uint64_t) MAX(0, json_int_or(event_data(event), "memory_bytes", (json_int_t) vm->memory_bytes));
     vm->vcpus = (unsigned) CLAMP(json_int_or(event_data(event), "vcpus", vm->vcpus), 0, 1 << 20);

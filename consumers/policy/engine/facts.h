@@ -49,6 +49,8 @@ typedef struct HostState {
     EntityState *entity;       /* whose it is */
 } HostState;
 
+#define DEFINITION_HASH_LENGTH 64 /* SHA-256 in hex */
+
 /* A copy that may run. */
 typedef struct Copy {
     EntityState *host;

@@ -106,21 +106,30 @@ static void outdate(StorageState *state, const Word *by)
     }
 }
 
-bool storage_hear(EntityState *storage, const Event *event, int64_t now_us)
+static EntityState *host_with_id(Engine *engine, const char *id)
+{
+    g_autofree char *path = g_strdup_printf("host/%s", id);
+
+    return entity_find(engine, path);
+}
+
+bool storage_hear(Engine *engine, EntityState *storage, const Event *event)
 {
     const EventFields *f = event_fields(event);
     const char *host = event_data_string(event, "host"), *state = strchr(f->kind, '.') + 1;
     Word *word = word_of(storage->storage, host);
 
+    if (word == NULL && host != NULL && host_with_id(engine, host) == NULL)
+        return f->sequence == 0 || f->sequence > storage->sequence;
     if (word != NULL && f->sequence != 0 && f->sequence <= word->sequence)
         return false;
     if (word == NULL) {
-        word_add(storage->storage, host, state, f->sequence, now_us);
+        word_add(storage->storage, host, state, f->sequence, engine->now_us);
         word = word_of(storage->storage, host);
     }
     word->sequence = f->sequence;
     if (text_set(&word->state, state))
-        word->since_us = now_us;
+        word->since_us = engine->now_us;
     outdate(storage->storage, word);
     return true;
 }
@@ -224,11 +233,11 @@ static bool needs(const EntityState *vm, const EntityState *storage)
 /* What still runs there may be about to pause; when the domain fails everywhere there is nowhere to go. */
 static void tell_path_lost(Stage *s, const EntityState *storage, const char *host_id, const Event *event)
 {
-    g_autofree char *path = g_strdup_printf("host/%s", host_id);
-    const EntityState *host = entity_find(s->engine, path);
+    const EntityState *host = host_with_id(s->engine, host_id);
     g_autoptr(GPtrArray) vms = g_ptr_array_new();
+    bool new = host != NULL && storage_since_us(storage, host) == s->engine->now_us; /* told again and again it is told once */
 
-    for (guint i = 0; host != NULL && i < s->engine->vms->len; i++) {
+    for (guint i = 0; new && i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
 
         if (vm->vm->host == host && strcmp(vm->state, "running") == 0 && needs(vm, storage) && storage_ill_for(s->engine, vm, NULL) == NULL)
@@ -238,18 +247,19 @@ static void tell_path_lost(Stage *s, const EntityState *storage, const char *hos
         event_derive(s, vms->pdata[i], "vm.path-lost", event, json_pack("{s:s, s:[s]}", "host", host_id, "storage", entity_id(storage)));
 }
 
-/* Nobody has left for it yet, and nobody has to. */
+/* Who has not left yet has not to any more. */
 static void path_is_back(Stage *s, const EntityState *storage)
 {
     g_autoptr(GPtrArray) over = g_ptr_array_new();
 
     for (guint i = 0; i < s->engine->vms->len; i++) {
         const EntityState *vm = s->engine->vms->pdata[i];
-        const Rule *rule = vm->incident == NULL ? NULL : policy_rule(s->engine->policy, vm->incident->rule);
+        Incident *incident = vm->incident;
+        const Rule *rule = incident == NULL ? NULL : policy_rule(s->engine->policy, incident->rule);
+        bool idle = incident != NULL && (incident->state == INCIDENT_NEEDS_HUMAN || (incident->state == INCIDENT_OPEN && incident->attempts == 0));
 
-        if (rule != NULL && rule_listens(rule, "vm.path-lost") && vm->incident->state == INCIDENT_OPEN && vm->incident->attempts == 0 &&
-            needs(vm, storage) && storage_ill_for(s->engine, vm, vm->vm->host) == NULL)
-            g_ptr_array_add(over, vm->incident);
+        if (idle && rule != NULL && rule_listens(rule, "vm.path-lost") && needs(vm, storage) && storage_ill_for(s->engine, vm, vm->vm->host) == NULL)
+            g_ptr_array_add(over, incident);
     }
     for (guint i = 0; i < over->len; i++)
         incident_close(s, over->pdata[i], INCIDENT_RESOLVED, "its host reaches its storage again");

@@ -17,8 +17,8 @@ json_t *storage_state_to_json(const StorageState *state);
 void storage_state_from_json(StorageState *state, const json_t *json, const char *otherwise);
 
 void storage_numbers_anew(StorageState *state);
-/* False: it is older than what is known of that host's path, or of all. */
-bool storage_hear(EntityState *storage, const Event *event, int64_t now_us);
+/* False: it is older than what is known of that host's path, or of all. What is said of a host nobody knows is not kept. */
+bool storage_hear(Engine *engine, EntityState *storage, const Event *event);
 /* What follows from a word that was new: who waited looks again, and what still runs where the path is lost is told of (vm.path-lost). */
 void storage_heard(Stage *s, EntityState *storage, const Event *event);
 
