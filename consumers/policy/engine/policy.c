@@ -44,7 +44,7 @@ static const struct {
         const char *action;
         unsigned attempts;
     } steps[3];
-    const char *unless; /* an event that this holds for comes within UNKNOWN_TOLD_US; NULL: at once */
+    bool told_after; /* UNKNOWN_TOLD_US, unless it is in another state by then */
 } default_rules[] = {
     { "heal-services", "service.failed", "event.intent == \"none\"", { { "service.restart", 3 } } },
     { "restart-vms", "vm.*", "entity.ha && event.intent == \"none\" && event.state in [\"crashed\", \"stopped\", \"lost\"]",
@@ -55,13 +55,28 @@ static const struct {
       "(entity.on_io_error == \"kill\" && event.reason == \"enospc\"))", { { "vm.resume", 3 } } },
     { "kill-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"eperm\"] && entity.on_io_error == \"kill\"",
       { { "vm.resume", 3 }, { "vm.restart", 2 } } },
-    { "tell-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"leave_paused\"", { { NULL } } },
+    { "tell-paused-vms", "vm.paused", "(event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"leave_paused\") || "
+      "(entity.ha && event.intent == \"none\" && event.reason == \"unknown\")", { { NULL } } },
+    { "tell-stopped-vms", "vm.stopped", "entity.ha && event.intent == \"unknown\"", { { NULL } }, .told_after = true },
+    { "tell-unknown-vms", "vm.unknown", "entity.ha", { { NULL } }, .told_after = true },
     { "leave-lost-paths", "vm.path-lost", "entity.ha", { { "vm.migrate", 2 } } },
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
-    { "tell-unknown", "host.unknown", NULL, { { NULL } }, "event.state != \"unknown\"" },
+    { "tell-unknown", "host.unknown", NULL, { { NULL } }, .told_after = true },
 };
+
+static void tell_after(Rule *rule)
+{
+    const char *dot = strchr(rule->on, '.');
+    g_autofree char *kind = g_strdup_printf("%.*s.*", (int) (dot - rule->on), rule->on), *where = g_strdup_printf("event.state != \"%s\"", dot + 1);
+    Pattern *pattern = pattern_new(kind);
+
+    pattern->where = expression_parse(where, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL);
+    rule->temporal = TEMPORAL_ABSENT;
+    rule->window_us = UNKNOWN_TOLD_US;
+    g_ptr_array_add(rule->others, pattern);
+}
 
 Policy *policy_default(void)
 {
@@ -78,14 +93,8 @@ Policy *policy_default(void)
             step->attempts = default_rules[i].steps[k].attempts;
             g_ptr_array_add(rule->ladder, step);
         }
-        if (default_rules[i].unless != NULL) {
-            Pattern *pattern = pattern_new("host.*");
-
-            pattern->where = expression_parse(default_rules[i].unless, EXPRESSION_BOOL, expression_env(EXPRESSION_RULE), NULL, NULL);
-            rule->temporal = TEMPORAL_ABSENT;
-            rule->window_us = UNKNOWN_TOLD_US;
-            g_ptr_array_add(rule->others, pattern);
-        }
+        if (default_rules[i].told_after)
+            tell_after(rule);
         last->to = g_strdup("oncall");
         g_ptr_array_add(rule->ladder, last);
         g_ptr_array_add(policy->rules, rule);
