@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define SETTLE_US        (30 * US_PER_S) /* from an agent's "done" to a status that says so */
+#define SLOW_US          (10 * US_PER_S)
 #define SETTLE_FAILED_US (5 * US_PER_S) /* the same when the agent said that it failed */
 
 const char *const order_names[ORDER_N] = { "off", "on", "reboot", "status" };
@@ -27,6 +28,7 @@ typedef struct Part { /* a device in the level at work */
     unsigned tries;      /* failed ones of this phase */
     unsigned acts;       /* how often it was told to act */
     bool waiting;        /* for its answer */
+    int64_t asked_us;
     bool hopeless;       /* its last status failed for good */
     char *text;          /* why its last status failed; NULL: it did not */
     char *act_text;      /* the same of what it was told to do */
@@ -220,6 +222,12 @@ static bool is_waiting(const FenceOrder *order)
     return false;
 }
 
+/* A device that took long to fail is dead rather than unlucky: the next level, if there is one, is more likely to help than another try. */
+static bool slow_failure(const Part *part)
+{
+    return clock_now_us() - part->asked_us > SLOW_US && levels_from(part->order, part->order->level + 1) > 0;
+}
+
 static void on_answer(const FenceAnswer *answer, void *user)
 {
     Part *part = user;
@@ -228,7 +236,7 @@ static void on_answer(const FenceAnswer *answer, void *user)
     char **text = order->phase == ACT ? &part->act_text : &part->text;
 
     part->waiting = false;
-    part->tries += failed;
+    part->tries += failed ? slow_failure(part) ? part->device->retries + 1 : 1 : 0;
     g_free(*text);
     *text = failed ? g_strdup(answer->text) : NULL;
     if (order->phase != ACT) {
@@ -245,6 +253,7 @@ static void ask_one(Part *part, FenceAction action)
     FenceOrder *order = part->order;
 
     part->waiting = true;
+    part->asked_us = clock_now_us();
     order->asker.ask(order->asker.self, part->device, order->host, action, order->level_us, on_answer, part);
 }
 

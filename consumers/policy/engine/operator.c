@@ -139,8 +139,10 @@ static const struct {
 
 void step_operator(Stage *s, const EngineInput *input)
 {
+    const char *comment = json_string_or(input->arguments, "comment", NULL);
+
     put_record(s, "operator", NULL, input->target, json_pack("{s:s*, s:s*, s:O*}", "verb", input->verb, "who", input->who, "arguments", input->arguments),
-               "%s asks: %s", who_of(input), input->verb == NULL ? "nothing" : input->verb);
+               "%s asks: %s%s%s", who_of(input), input->verb == NULL ? "nothing" : input->verb, comment != NULL ? ": " : "", comment != NULL ? comment : "");
     for (size_t i = 0; i < G_N_ELEMENTS(verbs); i++)
         if (g_strcmp0(input->verb, verbs[i].verb) == 0) {
             verbs[i].run(s, input);
