@@ -4,6 +4,7 @@
 #include "agents/host/libvirt/sampling.h"
 
 #include "agents/host/libvirt/host_pools.h"
+#include "agents/host/libvirt/vm_limits.h"
 #include "agents/host/libvirt/vm_numbers.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -38,7 +39,7 @@ struct Sampling {
 typedef struct Sample {
     char vm[VIR_UUID_STRING_BUFLEN];
     VmNumbers numbers;
-    Value *values;
+    Value *values, *limits;
 } Sample;
 
 typedef struct Asking {
@@ -56,6 +57,7 @@ static void sample_free(void *data)
     Sample *sample = data;
 
     value_unref(sample->values);
+    value_unref(sample->limits);
     g_free(sample);
 }
 
@@ -71,6 +73,16 @@ static void set_up_balloons(const Asking *asking)
         virDomainSetMemoryStatsPeriod(domain, (int) asking->balloon_period_s, VIR_DOMAIN_AFFECT_LIVE);
         virDomainFree(domain);
     }
+}
+
+/* XML takes no job of the domain: one that hangs does not hold the others up. */
+static void read_limits(virDomainPtr domain, Value *values)
+{
+    char *xml = virDomainGetXMLDesc(domain, 0);
+
+    if (xml != NULL)
+        vm_limits_read(xml, values);
+    free(xml);
 }
 
 static void read_samples(Asking *asking)
@@ -89,6 +101,8 @@ static void read_samples(Asking *asking)
 
         virDomainGetUUIDString(records[i]->dom, sample->vm);
         vm_numbers_read(records[i]->params, records[i]->nparams, clock_now_us(), &sample->numbers, &sample->values);
+        sample->limits = value_map();
+        read_limits(records[i]->dom, sample->limits);
         g_ptr_array_add(asking->samples, sample);
     }
     virDomainStatsRecordListFree(records);
@@ -139,6 +153,16 @@ static void judge(Sampling *sampling, const char *vm, Track *track, const VmNumb
         say(sampling, vm, track, false, now->at_us);
 }
 
+/* Last: who keeps only so many numbers keeps the others. */
+static void add_limits(Sample *sample)
+{
+    const char *key;
+    const Value *value;
+
+    for (size_t i = 0; value_entry(sample->limits, i, &key, &value); i++)
+        value_set(sample->values, key, value_ref((Value *) value));
+}
+
 static void take_sample(Sampling *sampling, Sample *sample)
 {
     Track *track = g_hash_table_lookup(sampling->tracks, sample->vm);
@@ -157,6 +181,7 @@ static void take_sample(Sampling *sampling, Sample *sample)
     track->last = sample->numbers;
     if (sampling->options.add_numbers != NULL)
         sampling->options.add_numbers(sampling->options.user, sample->vm, sample->values);
+    add_limits(sample);
     domains_set_sample(sampling->domains, sample->vm, value_ref(sample->values));
     values = value_map();
     value_set(values, "sample", value_ref(sample->values));

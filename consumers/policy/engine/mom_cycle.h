@@ -21,7 +21,9 @@ void mom_due(Stage *s);
 json_t *mom_snapshot(const Engine *engine); /* (transfer full) NULL: nothing */
 void mom_restore(Engine *engine, const json_t *json); /* all entities are there already */
 
-/* mom_eject.c: after the rules of @host; @guests: of MomEntity, those of @vms in the same order. */
+/* mom_eject.c. With @more_bytes more in use, @host has less available than eject's floor. False without a floor, or when it did not say. */
+bool mom_is_short(const Engine *engine, const EntityState *host, uint64_t more_bytes);
+/* After the rules of @host; @guests: of MomEntity, those of @vms in the same order. */
 void mom_eject(Stage *s, EntityState *host, const GPtrArray *vms, const GPtrArray *guests);
 
 #endif

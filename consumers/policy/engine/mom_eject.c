@@ -105,6 +105,14 @@ static void eject(Stage *s, EntityState *host, const Choice *choice, int64_t ava
     event_derive(s, choice->vm, "vm.eject", NULL, data);
 }
 
+bool mom_is_short(const Engine *engine, const EntityState *host, uint64_t more_bytes)
+{
+    const MomSection *section = engine->policy->mom;
+
+    return section != NULL && section->eject.floor_bytes > 0 && host->mom != NULL && host->mom->available_bytes >= 0 &&
+           (double) host->mom->available_bytes < (double) section->eject.floor_bytes + (double) more_bytes;
+}
+
 void mom_eject(Stage *s, EntityState *host, const GPtrArray *vms, const GPtrArray *guests)
 {
     Engine *engine = s->engine;

@@ -114,12 +114,23 @@ EntityState *place_choose(Engine *engine, EntityState *vm, const EntityState *no
     return chosen_beside(site, with, number, ret_considered, ret_why);
 }
 
+/* What runs is not moved to where memory is short, or would be then. A start is another matter: better there than nowhere. */
+static void close_the_short(PlaceSite *site, const EntityState *vm)
+{
+    const GPtrArray *hosts = site->engine->hosts;
+
+    for (guint i = 0; i < hosts->len; i++)
+        if (hosts->pdata[i] != vm->vm->host && mom_is_short(site->engine, hosts->pdata[i], vm->vm->memory_bytes))
+            place_site_close(site, hosts->pdata[i], "it would be short of memory");
+}
+
 EntityState *place_move(Engine *engine, EntityState *vm, json_t **ret_considered, char **ret_why)
 {
     g_autoptr(PlaceSite) site = place_site_new(engine);
     guint number = place_site_vm(site, vm);
-    EntityState *host = chosen(site, number, ret_considered, ret_why);
 
+    close_the_short(site, vm);
+    EntityState *host = chosen(site, number, ret_considered, ret_why);
     if (host == NULL || (site->cluster.reserve_hosts == 0 && site->cluster.reserve_percent == 0))
         return host;
     g_autoptr(PlacementAdmission) admission = placement_admits(&site->cluster, &number, 1);
