@@ -1,8 +1,10 @@
 /* Parts do not know each other: what one needs of another goes through the small functions here. */
 #include "agents/host/parts.h"
 
+#include "agents/host/channel/channels.h"
 #include "agents/host/fence/fence.h"
 #include "agents/host/libvirt/actions.h"
+#include "agents/host/libvirt/agent_ask.h"
 #include "agents/host/libvirt/connection.h"
 #include "agents/host/libvirt/extend.h"
 #include "agents/host/libvirt/guest_channels.h"
@@ -22,6 +24,7 @@ struct Parts {
     Actions *actions;
     Libvirt *libvirt;
     GuestChannels *guest_channels;
+    Channels *channels;
     Relay *relay; /* or NULL */
     Extend *extend;
     Fence *fence;
@@ -137,10 +140,34 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
 
 /* ---- ways into the guests ---- */
 
+typedef struct Asking {
+    ChannelsAnswerFn done;
+    void *data;
+} Asking;
+
+static void on_agent_answer(AgentAskOutcome outcome, const char *answer, void *user)
+{
+    static const QgaOutcome outcomes[] = { [AGENT_ASK_ANSWERED] = QGA_ANSWERED, [AGENT_ASK_SILENT] = QGA_SILENT,
+                                           [AGENT_ASK_REFUSED] = QGA_REFUSED, [AGENT_ASK_NOT_ASKED] = QGA_NOT_ASKED };
+    g_autofree Asking *asking = user;
+
+    asking->done(outcomes[outcome], answer, asking->data);
+}
+
+static void ask_agent(void *user, const char *vm, const char *command, int limit_s, ChannelsAnswerFn done, void *data)
+{
+    Parts *parts = user;
+    Asking *asking = g_new(Asking, 1);
+
+    *asking = (Asking) { done, data };
+    agent_ask(parts->host, parts->connection, vm, command, limit_s, on_agent_answer, asking);
+}
+
 static void on_guest_channel(const GuestChannel *now, void *user)
 {
     Parts *parts = user;
 
+    channels_set(parts->channels, now->vm, now->agent, now->agent_connected, now->ovirt_path);
     if (parts->relay != NULL) {
         relay_set_channel(parts->relay, now->vm, now->bus_path);
         relay_set_cid(parts->relay, now->vm, now->cid);
@@ -153,6 +180,7 @@ static bool start_guest_channels(Parts *parts, const HostSettings *s, GError **e
 
     if (!s->no_relay && (parts->relay = relay_new(&options, error)) == NULL)
         return false;
+    parts->channels = channels_new(parts->host, ask_agent, parts);
     parts->guest_channels = guest_channels_new(parts->host, parts->connection, on_guest_channel, parts);
     return true;
 }
@@ -237,6 +265,7 @@ void parts_stop(Parts *parts)
     libvirt_free(parts->libvirt);
     connection_free(parts->connection);
     guest_channels_free(parts->guest_channels);
+    channels_free(parts->channels);
     relay_free(parts->relay);
     intents_free(parts->intents);
     g_free(parts);

@@ -3,6 +3,7 @@
 end to end. Whoever of those in between ends and comes back, the guest is there again."""
 import os
 import signal
+import time
 import unittest
 
 import cloud
@@ -14,7 +15,10 @@ BROKER = 'virtio-serial:///dev/virtio-ports/io.mend.bus.0?tls=10.99.0.1'
 
 class NoNetwork(unittest.TestCase):
     def agent(self, site, vm):
-        return site.agents().get('matahariproject.org:mend-guest:' + vm.uuid, {})
+        try:
+            return site.agents().get('matahariproject.org:mend-guest:' + vm.uuid, {})
+        except AssertionError:                                 # the broker is away
+            return {}
 
     def heal(self, site, vm, domain, service):
         """Kills the service and waits until Mend has brought it back."""
@@ -27,8 +31,15 @@ class NoNetwork(unittest.TestCase):
         cloud.mendsite.wait_for('nginx again', is_back, 60, 0.2)
         site.wait_state(service, 'running')
 
-    def wait_agent(self, site, vm, state='up', timeout=40):
-        cloud.mendsite.wait_for('the agent %s' % state, lambda: self.agent(site, vm).get('state') == state, timeout, 0.2)
+    def wait_agent(self, site, vm, timeout=40):
+        cloud.mendsite.wait_for('the agent up', lambda: self.agent(site, vm).get('state') == 'up', timeout, 0.2)
+
+    def kill_host_agent(self, host):
+        for pid in host.pids():
+            with open('/proc/%d/comm' % pid) as f:
+                if f.read().strip() == 'mend-host':
+                    os.kill(pid, signal.SIGKILL)
+        host.agent.wait()
 
     def test_end_to_end(self):
         with cloud.Cloud() as site:
@@ -40,11 +51,9 @@ class NoNetwork(unittest.TestCase):
             site.wait_state(nginx, 'running')
             self.heal(site, lone, domain, nginx)
             site.wait_why(nginx, 'healed')
-            self.memory(domain)
             with cloud.Clock() as took:                        # the host's agent ends and comes back
-                a.agent.kill()
-                a.agent.wait()
-                self.wait_agent(site, lone, 'closed')
+                self.kill_host_agent(a)
+                cloud.mendsite.wait_for('the agent away', lambda: self.agent(site, lone).get('state') != 'up', 40, 0.1)
                 site.start_agent(a)
                 self.wait_agent(site, lone)
             print('mend-host killed: the guest is back after %.1f s' % took.seconds)
@@ -61,13 +70,15 @@ class NoNetwork(unittest.TestCase):
                 self.wait_agent(site, lone)
             print('broker killed: back after %.1f s' % took.seconds)
             self.heal(site, lone, domain, nginx)
+            time.sleep(10)                                     # what a handshake needs is given back by then
+            self.memory(domain)
 
     def memory(self, domain):
         code, pid = guest.run(domain, '/bin/systemctl', 'show', '-P', 'MainPID', 'mend-guest')
         status = guest.run(domain, '/bin/cat', '/proc/%s/status' % pid.strip())[1]
         kib = {line.split()[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(('VmRSS', 'RssAnon'))}
         print('mend-guest over virtio-serial and TLS: %d KiB resident, %d of them its own' % (kib['VmRSS:'], kib['RssAnon:']))
-        self.assertLess(kib['RssAnon:'], 8 * 1024)
+        self.assertLess(kib['VmRSS:'], 8 * 1024)
 
 
 if __name__ == '__main__':
