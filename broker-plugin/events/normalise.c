@@ -27,11 +27,22 @@ static const char *name_in(const Value *values, const char *key)
 
 static const char *machine(const Origin *o) { return o->vm != NULL ? o->vm : o->agent; }
 
+/* Of the agent's own machine, or of something in it; a host agent tells of others too. */
+static bool is_of_machine(const char *entity, const char *id)
+{
+    const char *slash = strchr(entity, '/');
+    size_t n = id != NULL ? strlen(id) : 0;
+
+    return n > 0 && slash != NULL && strncmp(slash + 1, id, n) == 0 && (slash[1 + n] == '\0' || slash[1 + n] == '/');
+}
+
 static void add_origin(Fact *fact, const Origin *o, bool repaired)
 {
     fact_say(fact, "agent", o->agent);
-    fact_say(fact, "vm", o->vm);
-    fact_say(fact, "hostname", o->hostname);
+    if (is_of_machine(fact->entity, machine(o))) {
+        fact_say(fact, "vm", o->vm);
+        fact_say(fact, "hostname", o->hostname);
+    }
     json_object_set_new(fact->data, "received_us", json_integer(o->received_us));
     json_object_set_new(fact->data, "repaired", json_boolean(repaired));
 }

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
 
@@ -49,13 +50,19 @@ class Cloud(mendsite.Site):
 
     def __exit__(self, kind, *rest):
         if kind is not None:
-            for vm in self.guests.values():
-                print('---- console of %s ----\n%s' % (vm.name, vm.said()[-1500:]))
-        super_exit = super().__exit__
+            self.print_logs()
         for name in list(self.running):
             self.stop(name)
         self.lan.close()
-        super_exit(kind, *rest)
+        super().__exit__(None, *rest)
+
+    def print_logs(self):
+        for vm in self.guests.values():
+            print('---- console of %s ----\n%s' % (vm.name, vm.said()[-1500:]))
+            print('---- why ----\n%s' % self.why('vm/' + vm.uuid)[-3000:])
+        for name in sorted(os.listdir(self.folder)):
+            if name.endswith('.log'):
+                print('---- %s ----\n%s' % (name, self.log(name[:-4])[-6000:]))
 
     # ---- programs run in the switch's namespace, where the broker is
 
@@ -125,6 +132,19 @@ class Cloud(mendsite.Site):
 
     def wait_why(self, entity, text, timeout=60):
         mendsite.wait_for('"%s" in why %s' % (text, entity), lambda: text in self.why(entity), timeout, 0.2)
+
+
+class Case(unittest.TestCase):
+    """self.site is a Cloud(self.POLICY); what its programs said is printed when the test fails."""
+    POLICY = None
+
+    def run(self, result=None):
+        with Cloud(self.POLICY) as self.site:
+            before = len(result.failures) + len(result.errors)
+            super().run(result)
+            if len(result.failures) + len(result.errors) > before:
+                self.site.print_logs()
+        return result
 
 
 class Clock:

@@ -19,9 +19,10 @@ applications:
 '''
 
 
-class HighAvailability(unittest.TestCase):
+class HighAvailability(cloud.Case):
+    POLICY = POLICY
+
     def setUp(self):
-        self.site = self.enterContext(cloud.Cloud(POLICY))
         self.a = self.site.hypervisor('a', 11)
         self.web = self.site.guest('web', '10.99.0.50', '--service', 'systemd:nginx')
         self.vm = 'vm/' + self.web.uuid

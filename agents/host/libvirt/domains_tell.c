@@ -78,7 +78,7 @@ void vm_tell(Vm *vm)
 
     put_facts(values, vm);
     value_set(values, "host", value_string(host_id(domains->host)));
-    value_set(values, "hostname", value_string(host_name(domains->host)));
+    put(values, "hostname", vm->name); /* policies know it by that */
     put(values, "intent", vm->intent);
     put(values, "reason", vm->reason);
     put(values, "to", vm->to);
@@ -92,10 +92,11 @@ void domains_tell_happened(Domains *domains, const char *id, const char *state, 
 {
     const Vm *vm = g_hash_table_lookup(domains->vms, id);
 
-    if (vm != NULL)
+    if (vm != NULL) {
         put(values, "name", vm->name);
+        put(values, "hostname", vm->name);
+    }
     value_set(values, "host", value_string(host_id(domains->host)));
-    value_set(values, "hostname", value_string(host_name(domains->host)));
     host_tell_happened(domains->host, "vm", id, state, topic, values);
 }
 
