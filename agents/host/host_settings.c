@@ -45,7 +45,7 @@ const Setting host_settings[] = {
     { "evidence-max", SETTING_BYTES, AT(evidence_bytes), 1 << 20, INT64_MAX, "4GiB", "all dumps and screenshots kept here together" },
     { "evidence-per-vm", SETTING_INTEGER, AT(evidence_per_vm), 1, 1000, "5", "dumps, and screenshots, kept of one VM" },
     { "storage", SETTING_LIST, AT(storage), 0, 0, NULL,
-      "NAME=FOLDER[,uuid=UUID][,failover=NAME] of storage that several hosts share: it is probed, and hosts see each other on it" },
+      "NAME=FOLDER of storage that hosts share (,uuid=UUID and ,failover=NAME may follow): it is probed, and hosts see each other on it" },
     { "storage-interval", SETTING_DURATION, AT(storage_interval_us), 100 * US_PER_MS, US_PER_MINUTE, "2s", "time between two probes of it" },
     { "storage-gone", SETTING_DURATION, AT(storage_gone_us), US_PER_S, US_PER_HOUR, "10s", "a host whose beat stands for so long gives no sign of life" },
     { "storage-silent", SETTING_DURATION, AT(storage_silent_us), US_PER_S, US_PER_HOUR, "15s", "storage that does not answer for so long has failed" },
@@ -54,7 +54,7 @@ const Setting host_settings[] = {
     { "no-relay", SETTING_BOOL, AT(no_relay), 0, 0, NULL, "do not carry the bytes of guests without a network to the broker" },
     { "relay-bandwidth", SETTING_BYTES, AT(relay_bytes_per_s), 0, INT64_C(1) << 40, "16MiB", "BYTES a second, of each guest and each way; 0: no limit" },
     { "relay-vsock", SETTING_INTEGER, AT(relay_vsock), 0, UINT16_MAX, "0", "PORT for guests that come over vsock; 0: none" },
-    { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL: error, warning, notice, info or debug" },
+    { "log", SETTING_STRING, AT(log), 0, 0, "info", "LEVEL of what is logged: error, warning, notice, info or debug" },
 };
 #undef AT
 const size_t n_host_settings = G_N_ELEMENTS(host_settings);

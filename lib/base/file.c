@@ -46,7 +46,8 @@ static bool folder_sync(const char *path, GError **error)
 
 bool file_write(const char *path, const char *text, size_t length, unsigned mode, GError **error)
 {
-    g_autofree char *beside = g_strdup_printf("%s.new-%d", path, (int) getpid());
+    static int number; /* threads may write the same file at once: the last one wins, whole */
+    g_autofree char *beside = g_strdup_printf("%s.new-%d-%d", path, (int) getpid(), g_atomic_int_add(&number, 1));
     int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
 
     if (fd < 0)

@@ -53,7 +53,8 @@ static void test_bmc_dead_with_host(void)
     g_assert_cmpuint(count(story, "its lease is expired"), >=, 1);
     g_assert_cmpuint(count(story, "healed: well again, and it lasted · vm/"), >=, 1);
     g_assert_cmpuint(count(story, "waits for a proof that no other copy runs"), >=, 2);
-    g_assert_cmpuint(count(story, "host/h1 is isolated and needs a human"), ==, 1); /* and one notice covers what stands on it */
+    g_assert_cmpuint(count(story, "host/h1 is dead and needs a human"), ==, 1);
+    g_assert_cmpuint(count(story, "host/h1 is dead; on it stand"), ==, 1); /* one notice covers what stands on it */
     g_assert_cmpuint(count(story, "waited too long for a proof that no other copy runs"), >=, 1);
     g_assert_cmpuint(count(story, ", host.fence of"), <=, 4);
 }

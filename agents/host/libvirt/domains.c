@@ -195,11 +195,11 @@ void domains_event(Domains *domains, const DomainEvent *event)
 
 /* ---- facts ----------------------------------------------------------------------------------------------------------------------- */
 
-/* A VM that was defined and never ran is off by the wish of whoever defined it. */
+/* Defined, and not seen to run here: whether somebody wanted it so, or this host's last life ended with it, is not known here. */
 static VmWord first_word(const Vm *vm, VmWord word)
 {
     if (vm->state == NULL && strcmp(word.state, "stopped") == 0 && strcmp(word.reason, "unknown") == 0)
-        return (VmWord) { VM_WORD_STATE, "stopped", "admin", "defined", NULL };
+        return (VmWord) { VM_WORD_STATE, "stopped", "unknown", "defined", NULL };
     return word;
 }
 

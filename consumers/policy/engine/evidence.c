@@ -134,6 +134,19 @@ static bool is_off(const HostState *host)
     return host->channel[CHANNEL_BMC].says == SAYS_OFF;
 }
 
+/* Somebody saw it live after its session ended, or has not taken back since long that it does. */
+static bool life_is_since(const Engine *engine, const HostState *host)
+{
+    int64_t gone_us = host->channel[CHANNEL_SESSION].at_us;
+
+    if (engine->now_us > gone_us + LIFE_LAG_US)
+        return true;
+    for (Channel c = CHANNEL_SESSION + 1; c < CHANNEL_N; c++)
+        if (says_now(engine, host, c) == SAYS_ALIVE && host->channel[c].at_us >= gone_us)
+            return true;
+    return false;
+}
+
 static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_independent)
 {
     const HostState *host = entity->host;
@@ -153,10 +166,8 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
         return VERDICT_OFF;
     if (session == SAYS_NOTHING)
         return VERDICT_UNKNOWN;
-    if (t.life_network)
-        return VERDICT_PARTITIONED;
-    if (t.life_storage)
-        return VERDICT_ISOLATED;
+    if (t.life_network || t.life_storage) /* it may have been seen just before it fell silent: not dead, and no more is known yet */
+        return !life_is_since(engine, host) ? VERDICT_UNKNOWN : t.life_network ? VERDICT_PARTITIONED : VERDICT_ISOLATED;
     if (engine->hosts_fault)
         return t.gone_independent >= need ? VERDICT_DEAD : VERDICT_OBSERVER_FAULT;
     return t.gone >= need ? VERDICT_DEAD : VERDICT_UNKNOWN;
@@ -164,7 +175,9 @@ static Verdict judge(const Engine *engine, const EntityState *entity, bool *ret_
 
 static void stale_due(Engine *engine, HostState *host)
 {
-    int64_t due_us = NEVER_US;
+    int64_t lag_us = host->channel[CHANNEL_SESSION].at_us + LIFE_LAG_US + 1;
+    bool waits = host->channel[CHANNEL_SESSION].says == SAYS_GONE && host->verdict == VERDICT_UNKNOWN && lag_us > engine->now_us;
+    int64_t due_us = waits ? lag_us : NEVER_US;
 
     for (Channel c = CHANNEL_SESSION + 1; host->channel[CHANNEL_SESSION].says == SAYS_GONE && c < CHANNEL_N; c++) {
         int64_t stale_us = host->channel[c].at_us + engine->policy->evidence.stale_us + 1;

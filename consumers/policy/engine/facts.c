@@ -412,12 +412,27 @@ static void copy_ended(Stage *s, EntityState *vm, EntityState *host, const Event
         vm->vm->lingers = NULL;
 }
 
+/* A host that knows the VM's definition and has not seen it run says only that it does not run there: no news of a VM that is another
+ * host's, nor of one that is lost or starting. */
+static bool only_defined(Stage *s, EntityState *entity, EntityState *host, const EventFields *f)
+{
+    static const char *const open[] = { "lost", "crashed", "starting", NULL };
+
+    if (entity->vm->host == NULL || host == NULL || (host == entity->vm->host && !g_strv_contains(open, entity->state)))
+        return false;
+    copy_ended(s, entity, host, f);
+    return true;
+}
+
 bool facts_of_old_copy(Stage *s, EntityState *entity, const Event *event)
 {
     VmState *vm = entity->vm;
     const EventFields *f = event_fields(event);
     const char *state = strchr(f->kind, '.') + 1;
     EntityState *host = host_named(s, event, "host");
+
+    if (is_over(state) && g_strcmp0(event_data_string(event, "reason"), "defined") == 0)
+        return only_defined(s, entity, host, f);
     bool runs = vm->host != NULL && proof_copy(vm, vm->host) != NULL && !is_over(entity->state) && strcmp(entity->state, "lost") != 0;
 
     if (host == NULL || host == vm->host || !runs)
