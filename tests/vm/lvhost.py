@@ -70,6 +70,11 @@ def network_missing():
     return 'no bridge and veth here: ' + answer.stderr.strip() if answer.returncode else None
 
 
+def cgroup_missing(controller):
+    """Why VMs cannot be limited by this cgroup controller here; None when they can."""
+    return None if os.path.isdir('/sys/fs/cgroup/' + controller) else 'no cgroup (v1) controller for %s here' % controller
+
+
 class Namespace:
     """Namespaces kept by a process of ours. @flags of unshare(1); @script runs first, in them."""
 
@@ -121,8 +126,9 @@ class Lan:
             self.run(['ip'] + words.split())
         self.address = NET + '.1'
 
-    def host(self, name, index):
-        host = self.hosts[name] = Host(self, name, index)
+    def host(self, name, index, controllers=()):
+        """@controllers: of cgroups that its libvirt shall use ('cpu'); their groups are this machine's, see cgroup_missing()."""
+        host = self.hosts[name] = Host(self, name, index, controllers)
         with open(self.hosts_file, 'a') as f:
             f.write('%s %s\n' % (host.address, name))
         return host
@@ -148,7 +154,7 @@ class Lan:
 
 
 class Host:
-    def __init__(self, lan, name, index):
+    def __init__(self, lan, name, index, controllers=()):
         self.lan, self.name = lan, name
         self.folder = os.path.join(lan.folder, name)
         self.address = '%s.%d' % (NET, index)
@@ -162,7 +168,8 @@ class Host:
             os.makedirs(os.path.join(self.folder, part), exist_ok=True)
         self._write('etc/libvirt.conf', '')
         self._write('etc/libvirtd.conf', LIBVIRTD_CONF % {'address': self.address, 'uuid': self.uuid})
-        self._write('etc/qemu.conf', QEMU_CONF % {'address': self.address})
+        self.controllers = controllers
+        self._write('etc/qemu.conf', QEMU_CONF % {'address': self.address, 'controllers': ', '.join('"%s"' % one for one in controllers)})
 
     def _write(self, name, text):
         with open(os.path.join(self.folder, name), 'w') as f:
@@ -178,8 +185,10 @@ class Host:
         self._write('proc/machine_id', self.uuid.replace('-', '') + '\n')
         shutil.rmtree(os.path.join(self.folder, 'run'))
         os.makedirs(os.path.join(self.folder, 'run'))
-        self.space = Namespace(['-m', '-u', '-n', '-p', '--propagation', 'slave'],
-                               HOST_MOUNTS % {'folder': self.folder, 'name': self.name, 'hosts': self.lan.hosts_file})
+        mounts = HOST_MOUNTS % {'folder': self.folder, 'name': self.name, 'hosts': self.lan.hosts_file}
+        if self.controllers:
+            mounts += '\nif mountpoint -q /sys/fs/cgroup/unified; then umount /sys/fs/cgroup/unified; fi'  # libvirt would look nowhere else
+        self.space = Namespace(['-m', '-u', '-n', '-p', '--propagation', 'slave'], mounts)
         port = 'v-' + self.name
         self.lan.run(['ip', 'link', 'del', port], check=False)
         for words in ('link add %s type veth peer name eth0 netns %d' % (port, self.space.pid), 'link set %s master br0 up' % port):
@@ -199,6 +208,8 @@ class Host:
         if self.libvirtd is not None:
             self.libvirtd.wait()
             self.libvirtd = None
+        for controller in self.controllers:
+            remove_groups('/sys/fs/cgroup/%s/machine' % controller)
 
     def unplug(self):
         self.lan.run(['ip', 'link', 'set', 'v-' + self.name, 'down'])
@@ -289,6 +300,15 @@ class Host:
         return libvirt.open(self.uri)
 
 
+def remove_groups(folder):
+    """What libvirt left of them; those in use stay."""
+    for where, folders, unused in os.walk(folder, topdown=False):
+        try:
+            os.rmdir(where)
+        except OSError:
+            pass
+
+
 LIBVIRTD_CONF = '''listen_tls = 0
 listen_tcp = 1
 listen_addr = "%(address)s"
@@ -305,7 +325,7 @@ keepalive_count = 3
 QEMU_CONF = '''user = "root"
 group = "root"
 security_driver = "none"
-cgroup_controllers = [ ]
+cgroup_controllers = [ %(controllers)s ]
 namespaces = [ ]
 stdio_handler = "file"
 remember_owner = 0

@@ -386,6 +386,24 @@ def tuning(rig):
     rig.end(VM2)
 
 
+def cpu(rig):
+    """A limit of its CPU time, where libvirt can use cgroups."""
+    why = lvhost.cgroup_missing('cpu')
+    if why:
+        print('cpu: skipped: ' + why)
+        return
+    host = rig.lan.host('c', 13, controllers=('cpu',)).start()
+    agent = standagent.Agent(host, 'data=%s/data-c' % rig.folder)
+    agent.start(VM2, definition=rig.tiny.xml('cpu', uuid=VM2)).must('done')
+    got = agent.call('vm_set_cpu_limit', VM2, quota_us=50000, period_us=100000).must('done').values
+    assert got == {'vcpu_quota': 50000, 'vcpu_period': 100000}, got
+    assert host.connect().lookupByUUIDString(VM2).schedulerParameters()['vcpu_quota'] == 50000
+    assert agent.call('vm_set_cpu_limit', VM2, quota_us=-1).must('done').values['vcpu_quota'] == -1
+    agent.call('vm_stop', VM2).must('done')
+    agent.close()
+    host.power_cut()
+
+
 def evidence(rig):
     """Screen and memory as files, few and small enough."""
     agent = rig.new_agent('evidence_per_vm=2', 'evidence_bytes=%d' % (700 * MIB))
@@ -405,7 +423,7 @@ def evidence(rig):
     rig.new_agent()
 
 
-TESTS = [life, lost, storage, migration, migration_copies, by_others, copies, snapshots, extension, tuning, evidence]
+TESTS = [life, lost, storage, migration, migration_copies, by_others, copies, snapshots, extension, tuning, cpu, evidence]
 
 
 def main():

@@ -49,7 +49,8 @@ assert not os.path.exists(folder) and not os.path.exists('/proc/%d' % space) and
 
 # A test that is killed leaves nothing behind.
 killed = subprocess.Popen([sys.executable, '-c', 'import lvhost, os, time\nlan = lvhost.Lan()\nlan.host("a", 11).start()\n'
-                           'print(lan.folder, lan.hosts["a"].space.pid, flush=True)\ntime.sleep(60)'], stdout=subprocess.PIPE, text=True)
+                           'print(lan.folder, lan.hosts["a"].space.pid, flush=True)\ntime.sleep(60)'], stdout=subprocess.PIPE, text=True,
+                          cwd=os.path.dirname(os.path.abspath(__file__)))
 folder, pid = killed.stdout.readline().split()
 assert os.path.exists('/proc/' + pid)
 killed.kill()
