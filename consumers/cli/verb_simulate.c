@@ -5,6 +5,7 @@
 #include "consumers/cli/wire.h"
 #include "consumers/policy/language/policy_file.h"
 #include "consumers/policy/machine.h"
+#include "consumers/policy/sim/scenario_file.h"
 #include "consumers/policy/sim/sim.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
@@ -18,7 +19,7 @@
 
 typedef struct SimulateOptions {
     bool help, json, story, events, safety;
-    char *policy, *seeds, *seed, *profile, *scenario, *record;
+    char *policy, *seeds, *seed, *profile, *scenario, *scenarios, *record;
     GStrv drop, flaws;
     int64_t hosts, vms, services, jobs, length_us;
 } SimulateOptions;
@@ -30,6 +31,8 @@ static const Setting rows[] = {
     { "profile", SETTING_STRING, offsetof(SimulateOptions, profile), 0, 0, "default", "NAME of a kind of world: default calm network storage failover large day" },
     { "scenario", SETTING_STRING, offsetof(SimulateOptions, scenario), 0, 0, NULL,
       "NAME of a world that is written down, told as a story: switch-and-dead-host bmc-dead-with-host broker-restart engine-restart storage-blip" },
+    { "scenarios", SETTING_STRING, offsetof(SimulateOptions, scenarios), 0, 0, NULL,
+      "FILE of worlds, each with the end it must have (docs/simulator.md); with --seed N: the Nth alone, told as a story" },
     { "record", SETTING_STRING, offsetof(SimulateOptions, record), 0, 0, NULL, "FILE for the journal of one world (--seed, --profile day), to replay" },
     { "hosts", SETTING_INTEGER, offsetof(SimulateOptions, hosts), 0, 1000, "0", "in each world; 0: as the seed has it" },
     { "vms", SETTING_INTEGER, offsetof(SimulateOptions, vms), 0, 1000, "0", "in each world" },
@@ -272,6 +275,41 @@ static int play_one(Play *p, uint64_t seed)
     return report.broken == INVARIANT_N ? EXIT_DONE : EXIT_NO;
 }
 
+/* Each world of the file, and whether it ends as is written. */
+static int play_file(Play *p, const SimulateOptions *o)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ScenarioFile) file = NULL;
+    unsigned wrong = 0, n;
+
+    if (g_file_get_contents(o->scenarios, &text, NULL, &error))
+        file = scenario_file_parse(text, &error);
+    if (file == NULL) {
+        fprintf(stderr, "mend simulate: %s: %s\n", o->scenarios, error->message);
+        return EXIT_WRONG;
+    }
+    n = scenario_file_count(file);
+    for (unsigned i = 0; i < n; i++) {
+        g_auto(SimReport) report = { 0 };
+        g_autofree char *why = NULL;
+
+        if (o->seed != NULL && i + 1 != p->first)
+            continue;
+        p->options.scenario = scenario_file_get(file, i);
+        p->options.seed = 1;
+        p->options.story = o->seed != NULL;
+        sim_run(&p->options, &report);
+        wrong += !scenario_file_holds(file, i, &report, &why);
+        if (report.story != NULL)
+            print_story(report.story, 0);
+        printf("%3u  %s  %s%s%s\n", i + 1, why == NULL ? "as written" : "NOT       ", p->options.scenario->name, why == NULL ? "" : ": ",
+               why == NULL ? "" : why);
+    }
+    printf("%u of %u end as written\n", n - wrong, n);
+    return wrong == 0 ? EXIT_DONE : EXIT_NO;
+}
+
 typedef struct Record {
     Recording *recording;
     GError *error;
@@ -415,7 +453,9 @@ static int act(const SimulateOptions *o)
     g_mutex_init(&p.lock);
     if (o->seed != NULL)
         p.first = p.next = p.last;
-    if (o->record != NULL)
+    if (o->scenarios != NULL)
+        status = play_file(&p, o);
+    else if (o->record != NULL)
         status = play_recorded(&p, o->record);
     else if (o->scenario != NULL || (o->seed != NULL && o->story))
         status = play_one(&p, p.first);

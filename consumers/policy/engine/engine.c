@@ -468,6 +468,13 @@ static void step_timer(Stage *s)
     }
 }
 
+static bool is_paused_by_storage(Engine *engine, const char *path)
+{
+    const EntityState *vm = entity_find(engine, path);
+
+    return vm != NULL && vm->vm != NULL && vm_paused_by_storage(vm);
+}
+
 /* Commands in flight under an epoch that is over; while an operator has paused the engine they wait as everything does. */
 void commands_again(Stage *s)
 {
@@ -481,6 +488,8 @@ void commands_again(Stage *s)
 
             if (flight->answered || flight->command->epoch == engine->epoch)
                 continue;
+            if (strcmp(flight->command->action, "vm.migrate") == 0 && is_paused_by_storage(engine, flight->command->entity))
+                continue; /* since it was sent; what became of it is answered, or the deadline ends it */
             flight->command->epoch = engine->epoch;
             put_command_again(s, incident, flight->command);
         }

@@ -213,12 +213,22 @@ void agent_relink(World *w, Agent *agent)
     }
 }
 
+/* What a host agent does besides talking: it answers its peers, writes heartbeats, renews leases. */
+static void agent_lives(World *w, Agent *agent)
+{
+    if (agent->host != NULL && agent->running)
+        agent->host->up_us = w->now_us;
+    if (agent->host != NULL && host_lives(agent->host))
+        host_changed(w, agent->host);
+}
+
 void agent_start(World *w, Agent *agent)
 {
     if (agent->running)
         return;
     agent->running = true;
     agent->generation++;
+    agent_lives(w, agent);
     for (guint i = 0; i < agent->busy->len; i++)
         ((Order *) agent->busy->pdata[i])->arrived = false; /* found in its ledger: interrupted */
     agent_relink(w, agent);
@@ -236,6 +246,7 @@ void agent_stop(World *w, Agent *agent, bool politely)
         hub_agent_gone(w, agent, true);
     else if (before == LINK_UP && w->broker.up)
         hub_agent_silent(w, agent);
+    agent_lives(w, agent);
 }
 
 static void on_beat(World *w, void *subject, int64_t link)
@@ -252,10 +263,19 @@ static void on_beat(World *w, void *subject, int64_t link)
     }
 }
 
+void agent_tell_all(World *w, Agent *agent)
+{
+    if (agent->link == LINK_UP && !agent->dirty)
+        world_later(w, US_PER_S, on_beat, agent, agent->link_number);
+    agent->dirty = true;
+}
+
 void agent_say(World *w, Agent *agent, Thing *thing, const Fact *fact)
 {
-    if (!agent->running || agent->link == LINK_DOWN)
-        return; /* the digest tells it when there is a connection again */
+    bool blind = agent->host != NULL && !agent->host->libvirt && thing->kind == THING_VM && g_strcmp0(fact->channel, "lease") != 0;
+
+    if (!agent->running || agent->link == LINK_DOWN || blind)
+        return; /* the digest tells it when there is a connection again, or libvirt */
     if (chance(w, &agent->dice, w->options->profile->fact_lost)) {
         if (!agent->dirty)
             world_later(w, HEARTBEAT_US, on_beat, agent, agent->link_number);

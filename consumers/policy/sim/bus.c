@@ -271,7 +271,7 @@ static bool fact_is_news(const Thing *thing, const Fact *fact)
 
 static bool fact_happened(const Fact *fact)
 {
-    return strcmp(fact->kind, "vm.job") == 0 || g_str_has_suffix(fact->kind, ".evidence");
+    return strcmp(fact->kind, "vm.job") == 0 || strcmp(fact->kind, "vm.rebooted") == 0 || g_str_has_suffix(fact->kind, ".evidence");
 }
 
 static void take_fact(World *w, const Agent *agent, Thing *thing, const Fact *fact)

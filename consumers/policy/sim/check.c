@@ -89,6 +89,8 @@ void check_input(World *w, Seat *seat, const EngineInput *input)
 {
     if (input->kind == INPUT_EVENT || input->kind == INPUT_ENTITY)
         knows_event(w, seat, input->event);
+    if (input->kind == INPUT_OPERATOR && g_strcmp0(input->verb, "confirm-off") == 0 && thing_find(w, input->target) != NULL)
+        seat->knows[thing_find(w, input->target)->number].off = true;
     if (input->kind == INPUT_RESULT && input->result->state == RESULT_DONE &&
         g_strcmp0(json_string_or(input->result->values, "state", NULL), "off") == 0)
         for (guint i = w->orders->len; i-- > 0;) {
@@ -223,7 +225,7 @@ static void check_fence(World *w, Seat *seat, const Order *order)
                    host->thing.id, gone, seconds(now_us, knows->gone_us[0]), seconds(now_us, knows->gone_us[1]),
                    seconds(now_us, knows->gone_us[2]), seconds(now_us, knows->gone_us[3]));
     /* Somebody had the time to see that it lives. */
-    if (host_lives(host) && w->now_us - host->up_us > US_PER_MINUTE && host->nic && host->storage && w->storages[0].works &&
+    if (host_lives(host) && w->now_us - host->up_us > US_PER_MINUTE && host->nic && host->storage && host->agent.running && w->storages[0].works &&
         !w->switches[host->rack])
         world_fail(w, INVARIANT_EVIDENCE, "%s is fenced, and nothing is wrong with it but its switch", host->thing.id);
     if (knows->off)
@@ -300,6 +302,27 @@ void check_copies(World *w, Vm *vm)
                    vm->copies[vm->n_copies - 1].host->thing.id);
 }
 
+void check_lease_taken(World *w, const Vm *vm, const Host *host)
+{
+    if (vm->lease_host != NULL && vm->lease_host != host && vm->handed_to != host && vm->lease_until_us > w->now_us)
+        world_fail(w, INVARIANT_LEASES, "%s takes the lease of %s, which %s holds", host->thing.id, vm->thing.id, vm->lease_host->thing.id);
+}
+
+void check_lease_expiry(World *w, Vm *vm)
+{
+    const Copy *copy = vm_copy(vm, vm->lease_host);
+
+    if (copy != NULL && !vm->lease_host->hung)
+        world_fail(w, INVARIANT_LEASES, "%s is still there on %s when its lease expires", vm->thing.id, vm->lease_host->thing.id);
+}
+
+void check_fenced(World *w, const Host *host)
+{
+    w->report->fenced++;
+    if (host->dump_until_us > w->now_us)
+        world_fail(w, INVARIANT_DUMPS, "%s is switched off while it writes a crash dump", host->thing.id);
+}
+
 /* --- in the end --- */
 
 static bool told_of(const World *w, const Vm *vm, const Thing *thing)
@@ -373,6 +396,24 @@ static void check_vm(World *w, const Policy *policy, Vm *vm)
         return;
     if (!told_of(w, vm, &vm->thing))
         world_fail(w, INVARIANT_HEALS, "%s should run and does not (%s), and nobody was told", vm->thing.id, kind);
+}
+
+void check_victims(World *w)
+{
+    for (unsigned i = 0; i < w->n_vms; i++) {
+        const Vm *vm = &w->vms[i];
+
+        if (vm->victim_of == NULL || !vm->ha)
+            continue;
+        w->report->victims++;
+        w->report->victims_told |= told_of(w, vm, &vm->thing) || g_hash_table_contains(w->notices, vm->victim_of->thing.path);
+        if (!vm_runs(vm))
+            w->report->victims_down++;
+        else if (vm->copies[0].host == vm->victim_of)
+            w->report->victims_here++;
+        else
+            w->report->victims_elsewhere++;
+    }
 }
 
 void check_end(World *w)

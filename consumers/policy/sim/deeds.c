@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#define LEASE_LOOK_US US_PER_S
+
 typedef struct Deed {
     Agent *agent;
     Order *order;
@@ -47,8 +49,6 @@ static const char *start_hindrance(const World *w, const Vm *vm, const Host *hos
 {
     if (!host_has_storage(w, host, vm->storage))
         return "its storage cannot be reached";
-    if (!vm_lease_free(w, vm, host))
-        return "its lease is held elsewhere";
     return host_free_bytes(w, host) < vm->memory_bytes ? "no memory" : NULL;
 }
 
@@ -61,6 +61,12 @@ static void on_start(World *w, void *subject, int64_t argument)
     if (d->host->life != d->life || !host_lives(d->host))
         return;
     const Copy *copy = vm_copy(d->vm, d->host);
+    bool taken = vm_lease_free(w, d->vm, d->host) || world_flaw(w, SIM_FLAW_NO_LEASE_TAKEN);
+    if (copy == NULL && why == NULL && !taken && d->order->deadline_us >= agent_wall_us(w, d->agent)) {
+        world_later_owned(w, LEASE_LOOK_US, on_start, g_steal_pointer(&d), g_free); /* it waits for the lease as long as it may */
+        return;
+    }
+    why = why == NULL && !taken ? "its lease is held elsewhere" : why;
     if (copy != NULL && copy->state != COPY_RUNNING) {
         fail(w, d->agent, d->order, "it is there already, paused");
     } else if (copy != NULL) {
@@ -100,36 +106,6 @@ static void on_stop(World *w, void *subject, int64_t argument)
     agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "stopped");
 }
 
-static void on_fenced(World *w, void *subject, int64_t argument)
-{
-    g_autofree Deed *d = subject;
-    Host *victim = d->host;
-
-    (void) argument;
-    if (world_flaw(w, SIM_FLAW_FENCE_UNVERIFIED)) {
-        victim->fenced_off_us = w->now_us;
-        agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "off");
-    } else if (!victim->bmc || !w->feeds[victim->feed]) {
-        fail(w, d->agent, d->order, "its BMC does not answer");
-    } else {
-        host_power_off(w, victim, "fenced");
-        victim->fenced_off_us = w->now_us;
-        agent_answer(w, d->agent, d->order, RESULT_DONE, NULL, "off");
-    }
-    if (victim->powered && victim->fenced_off_us == w->now_us)
-        world_fail(w, INVARIANT_FENCING, "%s was told as off, and is on", victim->thing.id);
-}
-
-static void do_fence(World *w, Agent *agent, Order *order)
-{
-    Host *victim = host_named(w, json_string_or(order->command->arguments, "name", NULL));
-
-    if (victim == NULL || victim == agent->host)
-        agent_answer(w, agent, order, RESULT_REFUSED, COMMAND_ERROR_ARGUMENT, NULL);
-    else
-        later(w, random_between(&agent->dice, US_PER_S, 8 * US_PER_S), on_fenced, agent, order, NULL, victim);
-}
-
 static void do_migrate(World *w, Agent *agent, Order *order, Vm *vm, const Copy *copy)
 {
     Host *to = host_named(w, json_string_or(order->command->arguments, "to", NULL));
@@ -163,6 +139,8 @@ static void do_vm(World *w, Agent *agent, Order *order)
 
     if (vm == NULL)
         agent_answer(w, agent, order, RESULT_REFUSED, COMMAND_ERROR_NOT_FOUND, NULL);
+    else if (!agent->host->libvirt)
+        fail(w, agent, order, "libvirt does not answer");
     else if (strcmp(verb, "start") == 0)
         do_start(w, agent, order, vm);
     else if (strcmp(verb, "stop") == 0)
@@ -211,7 +189,7 @@ void deed_do(World *w, Agent *agent, Order *order)
     else if (agent->host != NULL && g_str_has_prefix(action, "vm."))
         do_vm(w, agent, order);
     else if (agent->host != NULL && strcmp(action, "host.fence") == 0)
-        do_fence(w, agent, order);
+        fence_do(w, agent, order);
     else
         agent_answer(w, agent, order, RESULT_REFUSED, COMMAND_ERROR_UNKNOWN, NULL);
 }

@@ -120,7 +120,9 @@ static void agent_dies(World *w, Agent *agent, int64_t for_us)
     *again = (Again){ agent, agent->vm != NULL ? agent->vm->life : agent->host->life };
     world_say(w, "%s dies", agent->thing.id);
     agent_stop(w, agent, true);
-    world_later_owned(w, MIN(for_us, 60 * US_PER_S), on_agent_again, again, g_free);
+    if (w->options->scenario == NULL)
+        for_us = MIN(for_us, 60 * US_PER_S);
+    world_later_owned(w, for_us, on_agent_again, again, g_free);
 }
 
 static void hang_seen(World *w, void *subject, int64_t life)
@@ -162,6 +164,54 @@ static void guest_reboot(World *w, Vm *vm)
     for (guint i = 0; i < vm->services->len; i++)
         service_set(w, vm->services->pdata[i], "stopped", "shutdown");
     vm_boot(w, vm);
+}
+
+static void on_guest_watchdog(World *w, void *subject, int64_t life)
+{
+    Vm *vm = subject;
+
+    if (vm->life != life || vm->guest != GUEST_HUNG || !vm_runs(vm))
+        return;
+    world_say(w, "the watchdog of %s resets it", vm->thing.id);
+    vm_boot(w, vm);
+    Fact fact = { .kind = "vm.rebooted", .reason = "watchdog", .host = vm->copies[0].host };
+    g_strlcpy(fact.boot_id, vm->copies[0].host->boot_id, sizeof fact.boot_id);
+    agent_say(w, &vm->copies[0].host->agent, &vm->thing, &fact);
+}
+
+static void on_copied(World *w, void *subject, int64_t to)
+{
+    Vm *vm = subject;
+    Storage *storage = &w->storages[to];
+
+    if (g_strcmp0(vm->job_kind, "copy") != 0 || vm->n_copies != 1)
+        return;
+    bool fine = vm_runs(vm) && host_has_storage(w, vm->copies[0].host, vm->storage) && host_has_storage(w, vm->copies[0].host, (unsigned) to) &&
+                !storage->full && !w->storages[vm->storage].full && !vm->lease;
+    world_say(w, "the copy of %s's disk to %s %s", vm->thing.id, storage->thing.id, fine ? "is done: it goes on there" : "ends; it stays");
+    if (fine)
+        vm->storage = (unsigned) to;
+    vm_job_end(w, vm, vm->copies[0].host);
+    if (fine)
+        vm_tell(w, vm, vm->copies[0].host, "vm.running", "none", "copied", NULL);
+}
+
+/* Away from storage that is slow, while it serves. */
+static void block_copy(World *w, Vm *vm, unsigned to, int64_t for_us)
+{
+    if (!vm_runs(vm) || vm->job_kind != NULL || vm->moving_to != NULL || to == vm->storage)
+        return;
+    vm_job(w, vm, "copy", 0);
+    world_later(w, for_us, on_copied, vm, to);
+}
+
+/* Somebody goes there, pulls the plug, and says so. */
+static void person_says_off(World *w, Host *host)
+{
+    if (host->thing.dropped || host_has_network(w, host))
+        return;
+    host_power_off(w, host, "a person pulls its plugs");
+    seat_operate(w, "confirm-off", host->thing.path, json_pack("{s:s}", "comment", "I stand before it"));
 }
 
 static void service_stop(World *w, Service *service)
@@ -342,6 +392,15 @@ static void fault_on(World *w, Fault *fault)
     case FAULT_SNAPSHOT: vm_job(w, vm, fault->b % 2 == 0 ? "snapshot" : "freeze", MIN(fault->for_us, 90 * US_PER_S)); break;
     case FAULT_VM_STOP: vm_stop(w, vm, fault->b % 2 == 0); break;
     case FAULT_CONTROL_LOSS: control_loss(w); break;
+    case FAULT_HOST_KDUMP: host_dump(w, host, MIN(fault->for_us, 4 * US_PER_MINUTE)); break;
+    case FAULT_BMC_PASSWORD: host->bmc_locked = true; break;
+    case FAULT_HOST_LIBVIRT: host_libvirt(w, host, false); break;
+    case FAULT_GUEST_WATCHDOG:
+        guest_hang(w, vm);
+        world_later(w, 30 * US_PER_S, on_guest_watchdog, vm, vm->life);
+        break;
+    case FAULT_BLOCK_COPY: block_copy(w, vm, fault->b % w->n_storages, MIN(fault->for_us, 3 * US_PER_MINUTE)); break;
+    case FAULT_PERSON_WORD: person_says_off(w, host); break;
     case FAULT_N: break;
     }
 }
@@ -375,6 +434,9 @@ static void fault_off(World *w, Fault *fault)
         break;
     case FAULT_OPERATOR_PAUSE: seat_operate(w, "resume", NULL, NULL); break;
     case FAULT_OPERATOR_MAINTAIN: maintain(w, host, false); break;
+    case FAULT_BMC_PASSWORD: host->bmc_locked = false; break;
+    case FAULT_HOST_LIBVIRT: host_libvirt(w, host, true); break;
+    case FAULT_PERSON_WORD: if (!host->thing.dropped) host_power_on(w, host); break;
     case FAULT_VM_STOP: if (fault->b % 4 < 2) vm_start_by_hand(w, vm_of(w, fault->a)); break;
     default: break;
     }
@@ -387,6 +449,9 @@ static void on_begin(World *w, void *subject, int64_t number)
 
     (void) subject;
     fault->on = true;
+    for (unsigned i = 0; w->options->scenario != NULL && number == 0 && i < w->n_vms; i++)
+        if (vm_copy(&w->vms[i], host_of(w, fault->a)) != NULL)
+            w->vms[i].victim_of = host_of(w, fault->a);
     fault_on(w, fault);
     world_later(w, is_short ? fault->for_us % (30 * US_PER_S) + US_PER_S : fault->for_us, on_end, NULL, number);
 }

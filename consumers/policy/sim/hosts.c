@@ -30,7 +30,7 @@ uint64_t host_free_bytes(const World *w, const Host *host)
 
 void host_changed(World *w, Host *host)
 {
-    bool silent = !host_lives(host) || !host->storage;
+    bool silent = !host_lives(host) || !host->storage || !host->agent.running;
 
     if (!silent)
         host->silent_us = 0;
@@ -77,6 +77,16 @@ static void on_booted(World *w, void *subject, int64_t life)
     host_agent_start(w, host);
 }
 
+void host_libvirt(World *w, Host *host, bool works)
+{
+    if (host->libvirt == works || host->thing.dropped)
+        return;
+    world_say(w, "libvirtd of %s %s", host->thing.id, works ? "works again" : "stops");
+    host->libvirt = works;
+    if (works)
+        agent_tell_all(w, &host->agent);
+}
+
 static void vms_end(World *w, Host *host, const char *reason, const char *cause)
 {
     for (unsigned i = 0; i < w->n_vms; i++)
@@ -99,6 +109,7 @@ void host_power_off(World *w, Host *host, const char *why)
         return;
     world_say(w, "%s is switched off: %s", host->thing.id, why);
     host->powered = false;
+    host->dump_until_us = 0;
     host_down(w, host, "power");
 }
 
@@ -119,6 +130,29 @@ void host_crash(World *w, Host *host)
     world_say(w, "the kernel of %s crashes; it boots again", host->thing.id);
     host_down(w, host, "crash");
     world_later(w, random_between(&host->dice, 8 * US_PER_S, 150 * US_PER_S), on_booted, host, host->life);
+}
+
+static void on_dumped(World *w, void *subject, int64_t life)
+{
+    Host *host = subject;
+
+    if (host->life != life || !host->powered)
+        return;
+    host->dump_until_us = 0;
+    world_say(w, "the dump of %s is written; it boots", host->thing.id);
+    witness_dump(w, host, "none");
+    world_later(w, random_between(&host->dice, 40 * US_PER_S, 120 * US_PER_S), on_booted, host, host->life);
+}
+
+void host_dump(World *w, Host *host, int64_t for_us)
+{
+    if (!host_lives(host))
+        return;
+    world_say(w, "the kernel of %s panics and writes a dump", host->thing.id);
+    host->dump_until_us = w->now_us + for_us;
+    host_down(w, host, "crash");
+    witness_dump(w, host, "alive");
+    world_later(w, for_us, on_dumped, host, host->life);
 }
 
 static void on_watchdog(World *w, void *subject, int64_t life)

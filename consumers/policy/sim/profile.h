@@ -20,7 +20,10 @@
     X(OPERATOR_STOP, "operator-stop", 8)    X(OPERATOR_START, "operator-start", 4)    \
     X(OPERATOR_PAUSE, "operator-pause", 2)  X(OPERATOR_MAINTAIN, "operator-maintain", 2) \
     X(MIGRATION, "migration", 6)            X(SNAPSHOT, "snapshot", 5)                \
-    X(VM_STOP, "vm-stop", 5)                X(CONTROL_LOSS, "control-loss", 3)
+    X(VM_STOP, "vm-stop", 5)                X(CONTROL_LOSS, "control-loss", 3)        \
+    X(HOST_KDUMP, "host-kdump", 3)          X(BMC_PASSWORD, "bmc-password", 2)        \
+    X(HOST_LIBVIRT, "host-libvirt", 4)      X(GUEST_WATCHDOG, "guest-watchdog", 3)    \
+    X(BLOCK_COPY, "block-copy", 3)          X(PERSON_WORD, "person-word", 2)
 #define X(id, name, weight) FAULT_##id,
 typedef enum { FAULTS(X) FAULT_N } FaultKind;
 #undef X

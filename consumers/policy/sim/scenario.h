@@ -16,6 +16,8 @@ typedef struct SimScenario {
     int64_t length_us;
     SimEvent events[8];
     unsigned n_events;
+    enum { SIM_LEASES_SOME, SIM_LEASES_ALL, SIM_LEASES_NONE } leases;
+    bool no_power_management;
 } SimScenario;
 
 const SimScenario *sim_scenario(const char *name); /* NULL: there is none of this name */

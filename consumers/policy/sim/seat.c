@@ -120,6 +120,14 @@ void seat_restore(World *w, Seat *seat)
 
 /* --- feeding --- */
 
+static Event *without_reason(const Event *event)
+{
+    g_autoptr(json_t) json = event_to_json(event), deep = json_deep_copy(json);
+
+    json_object_del(json_object_get(deep, "data"), "reason");
+    return event_from_json(deep, NULL);
+}
+
 static void feed(World *w, Seat *seat, const EngineInput *input);
 
 static void on_timer(World *w, void *subject, int64_t number)
@@ -194,7 +202,7 @@ static void command_leaves(World *w, Seat *seat, const EngineOutput *output, con
 static void on_record(World *w, Seat *seat, const json_t *json)
 {
     static const char *const told[] = { "incident.open", "incident.waits", "attempt.failed", "verdict", "proof", "hosts.fault", "hosts.well",
-                                        "step.skipped", "copies", NULL };
+                                        "step.skipped", "copies", "job.overdue", NULL };
     const char *kind = json_string_or(json, "record", ""), *state;
     bool closed = strcmp(kind, "incident.closed") == 0, human = strcmp(kind, "incident.needs-human") == 0;
 
@@ -253,7 +261,10 @@ static void feed(World *w, Seat *seat, const EngineInput *input)
 {
     g_autoptr(GPtrArray) outputs = engine_outputs_new();
     int64_t now_us = seat_now_us(w, seat);
-    g_autoptr(Event) other = input->event != NULL && world_flaw(w, SIM_FLAW_NO_INTENT) ? without_intent(input->event) : NULL;
+    g_autoptr(Event) other = input->event == NULL                      ? NULL
+                             : world_flaw(w, SIM_FLAW_NO_INTENT)       ? without_intent(input->event)
+                             : world_flaw(w, SIM_FLAW_NO_REASON)       ? without_reason(input->event)
+                                                                       : NULL;
     EngineInput changed = *input;
 
     check_input(w, seat, input);

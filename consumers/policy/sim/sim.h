@@ -18,6 +18,8 @@
     X(INTENT, "intent", "what was stopped on purpose is not started; what is unknown is not acted on")                      \
     X(JOBS, "jobs", "nothing is done to a VM while a job is under way on it")                                               \
     X(FENCING, "fencing", "fenced means verified off; what is off is not fenced again")                                     \
+    X(LEASES, "leases", "a VM with a lease runs only where its lease is held, and nobody takes one that is held")               \
+    X(DUMPS, "dumps", "a host that writes a crash dump is not switched off")                                                    \
     X(ONCE, "once", "no command runs twice, none of an old epoch or an old life of its host")                                                     \
     X(ENDS, "ends", "every incident ends, or a human was told")                                                             \
     X(HEALS, "heals", "what should run and can run, runs in the end, or a human was told")                                  \
@@ -41,7 +43,12 @@ typedef enum { INVARIANTS(X) INVARIANT_N } Invariant;
     X(LOSSY_RESTORE, "lossy-restore", "a restored engine misses the last input")                 \
     X(MUTE, "mute", "notices are lost")                                                          \
     X(DEAF, "deaf", "the engine's timer never rings")                                            \
-    X(ANY_BOOT, "any-boot", "host agents start VMs for another life of the host")
+    X(ANY_BOOT, "any-boot", "host agents start VMs for another life of the host") \
+    X(NO_SELF_KILL, "no-self-kill", "a host that cannot renew a lease lets the VM run on") \
+    X(SHORT_LEASE, "short-lease", "a lease runs out before the host that lost it has ended the VM") \
+    X(NO_LEASE_TAKEN, "no-lease-taken", "a VM starts without taking its lease first") \
+    X(KDUMP_DEAF, "kdump-deaf", "fence proxies do not hear that a host writes a dump") \
+    X(NO_REASON, "no-reason", "the engine is not told why a VM is paused")
 #define X(id, name, meaning) SIM_FLAW_##id,
 typedef enum { SIM_FLAWS(X) SIM_FLAW_N } SimFlaw;
 #undef X
@@ -69,6 +76,10 @@ typedef struct SimReport {
     char *story;                   /* NULL: not asked for */
     int64_t at_us, length_us;      /* virtual */
     unsigned hosts, vms, services, faults;
+    /* Of a scenario: highly available VMs that were on the host its first fault hits, and where they run when the faults end. */
+    unsigned victims, victims_elsewhere, victims_here, victims_down;
+    unsigned fenced;               /* hosts that a command switched off */
+    bool victims_told;             /* a human was told of that host or of one of them */
     uint64_t inputs, events, commands, notices, executed;
     uint64_t ended[INCIDENT_STATE_N];
 } SimReport;

@@ -32,7 +32,7 @@ static void tell_happened(World *w, Vm *vm, Host *host, Fact fact)
     agent_say(w, &host->agent, &vm->thing, &fact);
 }
 
-static void job_end(World *w, Vm *vm, Host *host)
+void vm_job_end(World *w, Vm *vm, Host *host)
 {
     if (vm->job_kind == NULL)
         return;
@@ -86,72 +86,12 @@ void vm_boot(World *w, Vm *vm)
     world_later(w, random_between(&vm->dice, 4 * US_PER_S, 40 * US_PER_S), on_guest_up, vm, vm->life);
 }
 
-bool vm_lease_free(const World *w, const Vm *vm, const Host *for_host)
-{
-    return !vm->lease || vm->lease_host == NULL || vm->lease_host == for_host || vm->lease_until_us <= w->now_us;
-}
-
-static void lease_told(World *w, Vm *vm, const char *says)
-{
-    const Host *holder = vm->lease_host;
-
-    for (unsigned i = 0; i < w->n_hosts; i++) {
-        Host *host = &w->hosts[i];
-
-        if (host->agent.link == LINK_UP && host_has_storage(w, host, vm->storage)) {
-            tell_happened(w, vm, host, (Fact){ .kind = "vm.evidence", .channel = "lease", .says = says, .from = holder });
-            return;
-        }
-    }
-}
-
-static void on_lease_expiry(World *w, void *subject, int64_t until_us)
-{
-    Vm *vm = subject;
-
-    if (vm->lease_until_us != until_us || vm->lease_host == NULL)
-        return;
-    world_say(w, "the lease of %s on %s expires", vm->thing.id, vm->lease_host->thing.id);
-    lease_told(w, vm, "expired");
-}
-
-static void on_lease_kill(World *w, void *subject, int64_t until_us)
-{
-    Vm *vm = subject;
-
-    if (vm->lease_until_us != until_us || vm->lease_host == NULL || vm_copy(vm, vm->lease_host) == NULL)
-        return;
-    if (vm->lease_host->hung) /* nobody there could kill it: the storage may have gone before the host hung */
-        host_watchdog(w, vm->lease_host);
-    else if (host_lives(vm->lease_host))
-        vm_end(w, vm, vm->lease_host, "vm.crashed", "none", "lease-lost", "lease");
-}
-
-void vm_lease_look(World *w, Vm *vm)
-{
-    Host *host = vm->lease_host;
-
-    if (!vm->lease || host == NULL)
-        return;
-    bool renewed = vm_copy(vm, host) != NULL && host_has_storage(w, host, vm->storage);
-    if (renewed) {
-        vm->lease_until_us = INT64_MAX;
-    } else if (vm->lease_until_us == INT64_MAX) {
-        vm->lease_until_us = w->now_us + LEASE_US;
-        world_later(w, LEASE_KILL_US, on_lease_kill, vm, vm->lease_until_us);
-        world_later(w, LEASE_US, on_lease_expiry, vm, vm->lease_until_us);
-    }
-}
-
 void vm_begin(World *w, Vm *vm, Host *host, bool boot)
 {
     if (vm->n_copies < COPIES_MAX)
         vm->copies[vm->n_copies++] = (Copy){ .host = host };
     check_copies(w, vm);
-    if (vm->lease) {
-        vm->lease_host = host;
-        vm->lease_until_us = INT64_MAX;
-    }
+    vm_lease_take(w, vm, host);
     vm->home = host;
     if (boot) {
         world_say(w, "%s starts on %s", vm->thing.id, host->thing.id);
@@ -179,13 +119,9 @@ void vm_end(World *w, Vm *vm, Host *host, const char *kind, const char *intent, 
         vm->ended_intent = intent;
         vm_guest_down(w, vm, GUEST_OFF);
     }
-    job_end(w, vm, host);
-    if (vm->lease_host == host && host_lives(host) && host_has_storage(w, host, vm->storage)) {
-        vm->lease_host = NULL; /* given back in order */
-        tell_happened(w, vm, host, (Fact){ .kind = "vm.evidence", .channel = "lease", .says = "released", .from = host });
-    } else {
+    vm_job_end(w, vm, host);
+    if (!vm_lease_release(w, vm, host))
         vm_lease_look(w, vm);
-    }
     vm_tell(w, vm, host, kind, intent, reason, NULL);
 }
 
@@ -222,7 +158,7 @@ static void on_job_end(World *w, void *subject, int64_t number)
     Vm *vm = subject;
 
     if (vm->job == number && vm->n_copies > 0)
-        job_end(w, vm, vm->copies[0].host);
+        vm_job_end(w, vm, vm->copies[0].host);
 }
 
 void vm_job(World *w, Vm *vm, const char *kind, int64_t for_us)
@@ -235,59 +171,6 @@ void vm_job(World *w, Vm *vm, const char *kind, int64_t for_us)
     tell_happened(w, vm, vm->copies[0].host, (Fact){ .kind = "vm.job", .job = kind, .says = "begun" });
     if (for_us > 0)
         world_later(w, for_us, on_job_end, vm, vm->job);
-}
-
-typedef struct Move {
-    Vm *vm;
-    Host *from, *to;
-    unsigned life, job;
-    Order *order;
-} Move;
-
-static void on_moved(World *w, void *subject, int64_t argument)
-{
-    g_autofree Move *m = subject;
-    Vm *vm = m->vm;
-    Copy *copy = vm_copy(vm, m->from);
-
-    (void) argument;
-    if (copy == NULL || vm->moving_to != m->to || vm->job != m->job) /* it ended meanwhile */
-        return;
-    vm->moving_to = NULL;
-    bool fine = host_has_network(w, m->to) && host_has_network(w, m->from) && host_has_storage(w, m->to, vm->storage) &&
-                copy->state == COPY_RUNNING && vm_copy(vm, m->to) == NULL && vm->guest != GUEST_PANICKED && host_free_bytes(w, m->to) >= vm->memory_bytes;
-    job_end(w, vm, m->from);
-    if (!fine) {
-        world_say(w, "the migration of %s to %s fails", vm->thing.id, m->to->thing.id);
-        vm_tell(w, vm, m->from, copy->state != COPY_RUNNING ? "vm.paused" : vm->guest == GUEST_PANICKED ? "vm.panicked" : "vm.running", "none",
-                copy->reason, NULL);
-    } else {
-        Fact fact = { .kind = "vm.running", .intent = "none", .reason = "migrated", .host = m->to, .from = m->from };
-
-        *copy = vm->copies[--vm->n_copies];
-        vm_begin(w, vm, m->to, false);
-        world_say(w, "%s has migrated from %s to %s", vm->thing.id, m->from->thing.id, m->to->thing.id);
-        g_strlcpy(fact.boot_id, m->to->boot_id, sizeof fact.boot_id);
-        vm_tell(w, vm, m->from, "vm.stopped", "command", "migrated", m->to);
-        agent_say(w, &m->to->agent, &vm->thing, &fact);
-        agent_relink(w, &vm->agent);
-    }
-    if (m->order != NULL)
-        agent_answer(w, &m->from->agent, m->order, fine ? RESULT_DONE : RESULT_FAILED, fine ? NULL : COMMAND_ERROR_FAILED,
-                     fine ? "running" : NULL);
-}
-
-void vm_migrate(World *w, Vm *vm, Host *to, Order *order)
-{
-    Host *from = vm->copies[0].host;
-    Move *m = g_new0(Move, 1);
-
-    world_say(w, "%s migrates from %s to %s", vm->thing.id, from->thing.id, to->thing.id);
-    vm_job(w, vm, "migration", 0);
-    vm->moving_to = to;
-    *m = (Move){ .vm = vm, .from = from, .to = to, .job = vm->job, .order = order };
-    vm_tell(w, vm, from, "vm.migrating", "none", NULL, to);
-    world_later_owned(w, random_between(&vm->dice, 3 * US_PER_S, 40 * US_PER_S), on_moved, m, g_free);
 }
 
 static void on_io_error(World *w, void *subject, int64_t life)

@@ -30,13 +30,15 @@ static void tell(World *w, Host *by, Host *host, const char *channel, const char
 
 static const char *power_of(const World *w, const Host *host)
 {
-    return !host->bmc || !w->feeds[host->feed] ? "unknown" : host->powered ? "alive" : "off";
+    bool answers = (host->power_management >> FENCE_BMC & 1) != 0 && host->bmc && !host->bmc_locked && w->feeds[host->feed];
+
+    return !answers ? "unknown" : host->powered ? "alive" : "off";
 }
 
 static void on_look(World *w, void *subject, int64_t argument)
 {
     Host *host = subject, *by = witness_for(w, host);
-    bool network = host_has_network(w, host), heartbeat = host->silent_us == 0 || w->now_us - host->silent_us < STORAGE_US;
+    bool network = host_has_network(w, host) && host->agent.running, heartbeat = host->silent_us == 0 || w->now_us - host->silent_us < STORAGE_US;
     bool well = network && heartbeat && host->silent_us == 0 && host->agent.link == LINK_UP;
 
     (void) argument;
@@ -63,6 +65,14 @@ void witness_watch(World *w, Host *host)
     host->watched = true;
     host->was_well = host_lives(host) && host_has_network(w, host);
     world_later(w, PEER_US, on_look, host, 0);
+}
+
+void witness_dump(World *w, Host *host, const char *says)
+{
+    Host *by = witness_for(w, host);
+
+    if (by != NULL)
+        tell(w, by, host, "kdump", says);
 }
 
 void witness_storage(World *w, Storage *storage, const char *kind, const Host *host, const char *reason)

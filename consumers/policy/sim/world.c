@@ -97,7 +97,15 @@ static void make_hosts(World *w)
         host->feed = i / w->n_racks % w->n_feeds;
         host->memory_bytes = UINT64_C(1) << (36 + random_below(&host->dice, 2));
         host->boot = 1;
-        host->powered = host->up = host->nic = host->storage = host->bmc = !is_dropped(w, 'h', i);
+        host->powered = host->up = host->nic = host->storage = host->bmc = host->outlet = host->libvirt = !is_dropped(w, 'h', i);
+        host->power_management = random_chance(&host->dice, 0.9) ? 1u << FENCE_BMC : 0;
+        if (random_chance(&host->dice, 0.25))
+            host->power_management |= 1u << FENCE_OUTLET;
+        host->fence_in_rack = random_chance(&host->dice, 0.1);
+        if (w->options->scenario != NULL) {
+            host->power_management = w->options->scenario->no_power_management ? 0 : 1u << FENCE_BMC;
+            host->fence_in_rack = false;
+        }
         host->thing.dropped = !host->powered;
         g_snprintf(host->thing.id, sizeof host->thing.id, "h%u", i);
         g_snprintf(host->thing.path, sizeof host->thing.path, "host/h%u", i);
@@ -117,6 +125,8 @@ static void make_vms(World *w)
         vm->dice = random_new(w->options->seed, "vm", i);
         vm->ha = i % 4 != 3; /* sim_policy_furnish() has the same */
         vm->lease = random_chance(&vm->dice, 0.5);
+        if (w->options->scenario != NULL && w->options->scenario->leases != SIM_LEASES_SOME)
+            vm->lease = w->options->scenario->leases == SIM_LEASES_ALL;
         vm->memory_bytes = UINT64_C(1) << (31 + random_below(&vm->dice, 3));
         vm->storage = random_below(&vm->dice, w->n_storages);
         vm->services = g_ptr_array_new();
@@ -299,6 +309,7 @@ static void on_quiet(World *w, void *subject, int64_t argument)
     (void) argument;
     world_say(w, "from here on nothing goes wrong any more");
     w->quiet = true;
+    check_victims(w);
     faults_end(w);
 }
 

@@ -19,6 +19,8 @@
 #define SEATS 2
 #define COPIES_MAX 3
 
+enum { FENCE_BMC, FENCE_OUTLET, FENCE_LEVELS };
+
 typedef struct Host Host;
 typedef struct Vm Vm;
 typedef struct Agent Agent;
@@ -97,6 +99,11 @@ struct Host {
     unsigned rack, feed;
     uint64_t memory_bytes;
     bool powered, up, hung, nic, storage, bmc;
+    bool libvirt;                  /* its libvirtd answers */
+    unsigned power_management;     /* 1 << FENCE_…: devices it has */
+    bool bmc_locked, outlet;       /* another password; its outlet answers */
+    bool fence_in_rack;            /* only hosts of its rack reach its devices */
+    int64_t dump_until_us;         /* its kernel writes a dump until then */
     unsigned boot;
     unsigned life;                 /* of changes of power and OS, for timers */
     char boot_id[24];
@@ -132,11 +139,13 @@ struct Vm {
     const char *ended;             /* how it ended at home: "stopped" "crashed" */
     const char *ended_intent;
     Host *moving_to;
+    Host *handed_to;               /* for a moment of a migration: it stands still, and that host has its lease */
     unsigned job;                  /* number of the job under way; 0: none */
     const char *job_kind;
     Host *lease_host;
     int64_t lease_until_us;        /* INT64_MAX: renewed; else it expires then */
     bool broken;                   /* never boots */
+    Host *victim_of;               /* it was there when the first fault of a scenario hit that host */
     char stopped_for[40];          /* the incident whose command stopped it last */
     bool was_full;                 /* it was paused since its storage is full, and was not seen running since */
     Agent agent;
@@ -275,6 +284,8 @@ void host_power_off(World *w, Host *host, const char *why);
 void host_power_on(World *w, Host *host);
 void host_crash(World *w, Host *host);  /* its kernel; boots again */
 void host_hang(World *w, Host *host);
+void host_dump(World *w, Host *host, int64_t for_us); /* its kernel panics, writes a dump for so long, and boots */
+void host_libvirt(World *w, Host *host, bool works);
 void host_watchdog(World *w, Host *host); /* resets it if it hangs */
 void host_changed(World *w, Host *host);/* a path to or from it broke or mended */
 bool host_lives(const Host *host);
@@ -293,12 +304,24 @@ void vm_pause(World *w, Vm *vm, const char *reason);
 bool vm_resume(World *w, Vm *vm);       /* false: its storage does not let it */
 void vm_guest_down(World *w, Vm *vm, GuestState to);
 void vm_boot(World *w, Vm *vm);
-void vm_migrate(World *w, Vm *vm, Host *to, Order *order);
 void vm_job(World *w, Vm *vm, const char *kind, int64_t for_us);
-void vm_lease_look(World *w, Vm *vm);   /* may it still be renewed? */
-bool vm_lease_free(const World *w, const Vm *vm, const Host *for_host);
+void vm_job_end(World *w, Vm *vm, Host *host);
 void vm_tell(World *w, Vm *vm, Host *host, const char *kind, const char *intent, const char *reason, const Host *to);
 void vm_storage_changed(World *w);
+
+/* leases.c */
+void vm_lease_look(World *w, Vm *vm);   /* may it still be renewed? */
+bool vm_lease_free(const World *w, const Vm *vm, const Host *for_host);
+void vm_lease_take(World *w, Vm *vm, Host *host);
+bool vm_lease_release(World *w, Vm *vm, Host *host); /* false: it cannot */
+void vm_lease_tell(World *w, Vm *vm, const char *says, const Host *holder);
+
+/* moves.c */
+void vm_migrate(World *w, Vm *vm, Host *to, Order *order);
+
+/* fences.c */
+void fence_do(World *w, Agent *agent, Order *order);
+bool fence_reaches(const Host *proxy, const Host *victim);
 
 /* services.c */
 void service_set(World *w, Service *service, const char *state, const char *intent);
@@ -312,6 +335,7 @@ void agent_done(Agent *agent);
 void agent_start(World *w, Agent *agent);
 void agent_stop(World *w, Agent *agent, bool politely);
 void agent_relink(World *w, Agent *agent); /* its path may have changed */
+void agent_tell_all(World *w, Agent *agent); /* a digest, soon */
 void agent_say(World *w, Agent *agent, Thing *thing, const Fact *fact);
 void agent_take(World *w, Agent *agent, Order *order);
 void agent_answer(World *w, Agent *agent, Order *order, ResultState state, const char *error, const char *value);
@@ -345,6 +369,7 @@ int64_t seat_now_us(const World *w, const Seat *seat);
 
 /* witness.c */
 void witness_watch(World *w, Host *host);
+void witness_dump(World *w, Host *host, const char *says);
 void witness_storage(World *w, Storage *storage, const char *kind, const Host *host, const char *reason);
 
 /* faults.c */
@@ -366,6 +391,10 @@ void check_command(World *w, Seat *seat, Order *order, bool again);
 void check_run(World *w, Agent *agent, Order *order);
 void check_copies(World *w, Vm *vm);
 void check_end(World *w);
+void check_victims(World *w);           /* SimReport.victims…, as it is now */
+void check_lease_taken(World *w, const Vm *vm, const Host *host); /* before it is */
+void check_lease_expiry(World *w, Vm *vm);
+void check_fenced(World *w, const Host *host);                    /* it is about to be switched off */
 Thing *thing_find(World *w, const char *path);
 
 #endif
