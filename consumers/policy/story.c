@@ -142,6 +142,15 @@ static void put_considered(Teller *t, const json_t *data, int64_t wall_us)
 }
 
 /* A control rule's command has no incident: its numbers are its reason. */
+/* Rules of MOM: what they set, and what that means. */
+static void put_mom(Teller *t, const json_t *control, int64_t wall_us)
+{
+    g_autofree char *set = json_text(json_object_get(control, "set")), *arguments = json_text(json_object_get(control, "arguments"));
+    g_autofree char *text = g_strdup_printf("%s: its rules set %s: %s", json_string_or(control, "rule", ""), set, arguments);
+
+    put_line(lines_of(t), wall_us, "control", text);
+}
+
 static void put_control(Teller *t, const json_t *control, int64_t wall_us)
 {
     g_autofree char *values = values_text(control);
@@ -163,7 +172,9 @@ static void put_command(Teller *t, const json_t *said, int64_t wall_us)
                                             (int) json_int_or(said, "attempt", 0), (int) json_int_or(command, "epoch", 0),
                                             json_string_or(command, "id", ""));
 
-    if (control != NULL)
+    if (control != NULL && json_object_get(control, "set") != NULL)
+        put_mom(t, control, wall_us);
+    else if (control != NULL)
         put_control(t, control, wall_us);
     else if (!again)
         put_considered(t, json_object_get(said, "data"), wall_us);
@@ -204,7 +215,7 @@ static const struct {
     { "host.trouble", "trouble" },     { "quarantine.refused", "quarantine" },
     { "rule.fired", "rule" },          { "rule.suppressed", "not done" },       { "rule.not-taken", "not done" },
     { "control.none", "not done" },    { "control.would", "would" },            { "control.result", "result" },
-    { "operator", "operator" },        { "operator.refused", "operator" },      { "limit", "limit" },
+    { "operator", "operator" },        { "operator.refused", "operator" },         { "eject", "eject" },      { "limit", "limit" },
 };
 
 static void put_said(Teller *t, const json_t *said, int64_t wall_us)

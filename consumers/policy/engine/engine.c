@@ -119,7 +119,7 @@ static EntityState *entity_update(Stage *s, const Event *event)
 {
     const EventFields *f = event_fields(event);
     const char *state = strchr(f->kind, '.'), *agent = event_data_string(event, "agent");
-    const char *hostname = event_data_string(event, "hostname");
+    const char *hostname = event_data_string(event, "hostname"), *name = event_data_string(event, "name");
     EntityState *entity = entity_ensure(s->engine, f->entity);
 
     if (entity == NULL) {
@@ -128,6 +128,8 @@ static EntityState *entity_update(Stage *s, const Event *event)
     }
     if (event_only_happened(f->kind))
         return entity;
+    if (entity->vm != NULL && name != NULL)
+        hostname = name; /* its host agent's hostname is that of the host */
     bool old = entity->storage != NULL ? !storage_hear(s->engine, entity, event) : f->sequence != 0 && f->sequence <= entity->sequence;
     if (old) { /* asked and heard before: what was judged since stands */
         s->engine->count.stale++;
