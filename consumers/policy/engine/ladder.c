@@ -429,6 +429,20 @@ void ladder_decide(Stage *s, Incident *incident)
     spend_settle(s, incident);
 }
 
+/* It was to leave while it ran, and its storage has paused it meanwhile: that is another rule's now. */
+static bool paused_meanwhile(Stage *s, Incident *incident)
+{
+    const Rule *rule = policy_rule(s->engine->policy, incident->rule);
+    EntityState *vm = incident->entity;
+
+    if (rule == NULL || !event_only_happened(rule->on) || vm->vm == NULL || !vm_paused_by_storage(vm))
+        return false;
+    g_autoptr(json_t) data = json_pack("{s:s, s:s}", "reason", vm->vm->reason, "intent", "none");
+    incident_close(s, incident, INCIDENT_SUPERSEDED, "its storage has paused it meanwhile");
+    event_derive(s, vm, "vm.paused", NULL, g_steal_pointer(&data));
+    return true;
+}
+
 void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
 {
     commands_end(s, incident);
@@ -445,7 +459,8 @@ void ladder_attempt_failed(Stage *s, Incident *incident, const char *why)
     put_record(s, "attempt.failed", incident, NULL,
                json_pack("{s:s*, s:i}", "command", command == NULL ? NULL : command->id, "attempt", (int) incident->attempts),
                "attempt %u failed: %s", incident->attempts, why);
-    ladder_decide(s, incident);
+    if (!paused_meanwhile(s, incident))
+        ladder_decide(s, incident);
 }
 
 void ladder_skip_step(Stage *s, Incident *incident, const char *why)
@@ -456,6 +471,8 @@ void ladder_skip_step(Stage *s, Incident *incident, const char *why)
     incident_set_due(s->engine, incident, NEVER_US);
     put_record(s, "step.skipped", incident, NULL, json_pack("{s:i}", "step", (int) incident->step + 1),
                "trying again cannot help: %s", why);
+    if (paused_meanwhile(s, incident))
+        return;
     step_next(incident);
     ladder_decide(s, incident);
 }
