@@ -9,7 +9,11 @@
 #include "consumers/policy/engine/mom_cycle.h"
 #include "consumers/policy/engine/place.h"
 
-#define PAGE_KB 4
+#include <string.h>
+
+#define PAGE_KB          4
+#define TOLD_MAX         64 /* of those considered */
+#define PLACES_ASKED_MAX 16 /* in one cycle: each looks at all hosts and VMs */
 
 static int64_t number(const MomEntity *entity, MomField field, int64_t fallback)
 {
@@ -53,43 +57,65 @@ static double cost(const Engine *engine, const EntityState *vm, const MomEntity 
 }
 
 typedef struct Choice {
-    EntityState *vm, *to;
-    int64_t gives_kb;
+    EntityState *vm;
+    int64_t holds_kb, gives_kb;
     double cost;
     bool enough;
 } Choice;
 
-static bool is_better(const Choice *one, const Choice *best)
+/* Those that are enough come first, the cheapest first; then those that give most. The same everywhere: paths decide at last. */
+static int by_worth(const void *one, const void *other)
 {
-    if (best->vm == NULL || one->enough != best->enough)
-        return best->vm == NULL || one->enough;
-    return one->enough ? one->cost < best->cost : one->gives_kb > best->gives_kb;
+    const Choice *a = one, *b = other;
+
+    if (a->enough != b->enough)
+        return a->enough ? -1 : 1;
+    if (a->enough && a->cost != b->cost)
+        return a->cost < b->cost ? -1 : 1;
+    if (!a->enough && a->gives_kb != b->gives_kb)
+        return a->gives_kb > b->gives_kb ? -1 : 1;
+    return strcmp(a->vm->path, b->vm->path);
 }
 
-/* @missing_kb: what the host lacks after everything that can still come. @considered: what was looked at, by path. */
-static Choice choose(Engine *engine, const GPtrArray *vms, const GPtrArray *guests, int64_t missing_kb, json_t *considered)
+static GArray *choices_of(const Engine *engine, const GPtrArray *vms, const GPtrArray *guests, int64_t missing_kb)
 {
-    Choice best = { 0 };
+    GArray *all = g_array_new(FALSE, FALSE, sizeof(Choice));
 
     for (guint i = 0; i < vms->len; i++) {
         const MomEntity *guest = guests->pdata[i];
-        Choice one = { .vm = vms->pdata[i] };
-        const char *held = controller_held(engine, "eject", one.vm);
+        Choice one = { .vm = vms->pdata[i], .holds_kb = holds_kb(guest), .cost = cost(engine, vms->pdata[i], guest) };
+
+        one.gives_kb = one.holds_kb - balloon_gives_kb(guest); /* what its balloon can give is counted already */
+        one.enough = one.gives_kb >= missing_kb;
+        if (one.holds_kb > 0)
+            g_array_append_val(all, one);
+    }
+    g_array_sort(all, by_worth);
+    return all;
+}
+
+/* @missing_kb: what the host lacks after everything that can still come. @considered: what was looked at, by path. False: none can move. */
+static bool choose(Engine *engine, const GPtrArray *vms, const GPtrArray *guests, int64_t missing_kb, json_t *considered, Choice *ret)
+{
+    g_autoptr(GArray) all = choices_of(engine, vms, guests, missing_kb);
+    guint asked = 0;
+
+    for (guint i = 0; i < all->len && asked < PLACES_ASKED_MAX; i++) {
+        const Choice *one = &g_array_index(all, Choice, i);
+        const char *held = controller_held(engine, "eject", one->vm);
         g_autofree char *why = NULL;
         g_autoptr(json_t) hosts = NULL;
+        bool fits = held == NULL && place_move(engine, one->vm, &hosts, &why) != NULL;
 
-        one.gives_kb = holds_kb(guest) - balloon_gives_kb(guest); /* what its balloon can give is counted already */
-        one.enough = one.gives_kb >= missing_kb;
-        one.cost = cost(engine, one.vm, guest);
-        if (held == NULL && holds_kb(guest) > 0 && (best.vm == NULL || is_better(&one, &best)))
-            one.to = place_move(engine, one.vm, &hosts, &why);
-        json_object_set_new(considered, one.vm->path,
-                            json_pack("{s:I, s:b, s:s*}", "holds_bytes", (json_int_t) (holds_kb(guest) * 1024), "enough", one.enough, "not",
-                                      held != NULL ? held : why));
-        if (one.to != NULL)
-            best = one;
+        asked += held == NULL;
+        if (json_object_size(considered) < TOLD_MAX)
+            json_object_set_new(considered, one->vm->path, json_pack("{s:I, s:b, s:s*}", "holds_bytes", (json_int_t) (one->holds_kb * 1024),
+                                                                              "enough", one->enough, "not", held != NULL ? held : why));
+        *ret = *one;
+        if (fits)
+            return true;
     }
-    return best;
+    return false;
 }
 
 static void eject(Stage *s, EntityState *host, const Choice *choice, int64_t available_kb, int64_t missing_kb, json_t *considered)
@@ -137,8 +163,8 @@ void mom_eject(Stage *s, EntityState *host, const GPtrArray *vms, const GPtrArra
         return;
     int64_t missing_kb = floor_kb - available_kb - (left_us > 0 ? gives_kb : 0);
     g_autoptr(json_t) considered = json_object();
-    Choice choice = choose(engine, vms, guests, missing_kb, considered);
-    if (choice.vm != NULL) {
+    Choice choice;
+    if (choose(engine, vms, guests, missing_kb, considered, &choice)) {
         eject(s, host, &choice, available_kb, missing_kb, considered);
         return;
     }
