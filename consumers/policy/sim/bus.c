@@ -54,6 +54,11 @@ static void host_data(const World *w, const Host *host, json_t *data)
     for (unsigned i = 0; i < w->n_storages; i++)
         json_array_append_new(storage, json_string(w->storages[i].thing.id));
     json_object_set_new(data, "storage", storage);
+    json_t *fences = json_array(); /* whom its fencing file has a device for that it reaches */
+    for (unsigned i = 0; i < w->n_hosts; i++)
+        if (&w->hosts[i] != host && w->hosts[i].power_management != 0 && fence_reaches(host, &w->hosts[i]))
+            json_array_append_new(fences, json_string(w->hosts[i].thing.id));
+    json_object_set_new(data, "fences", fences);
 }
 
 static void vm_data(const World *w, const Vm *vm, json_t *data)
