@@ -334,10 +334,12 @@ static void host_event(Stage *s, EntityState *entity, const Event *event)
     }
 }
 
+/* The word of one who looks at another's lease may be late: the VM may run elsewhere by now, and have its lease there. */
 static void lease_event(Stage *s, EntityState *entity, const Event *event)
 {
     VmState *vm = entity->vm;
     const char *says = event_data_string(event, "says");
+    const char *holder = event_data_string(event, "by") == NULL ? NULL : event_data_string(event, "host"); /* NULL: not told */
 
     vm->lease = true;
     if (g_strcmp0(says, "released") != 0 && g_strcmp0(says, "expired") != 0)
@@ -345,6 +347,8 @@ static void lease_event(Stage *s, EntityState *entity, const Event *event)
     for (guint i = vm->copies->len; i-- > 0;) {
         const Copy *copy = vm->copies->pdata[i];
 
+        if (holder != NULL && strcmp(entity_id(copy->host), holder) != 0)
+            continue;
         if (copy->command == NULL && (event_fields(event)->sequence == 0 || copy->sequence <= event_fields(event)->sequence)) {
             g_autofree char *how = g_strdup_printf("its lease is %s", says);
 

@@ -91,6 +91,7 @@ Event *thing_event(World *w, const Thing *thing, const Fact *fact, const char *s
     set(data, "host", fact->host == NULL ? NULL : fact->host->thing.id);
     set(data, "to", fact->to == NULL ? NULL : fact->to->thing.id);
     set(data, "from", fact->from == NULL ? NULL : fact->from->thing.id);
+    set(data, "by", fact->by == NULL ? NULL : fact->by->thing.id);
     if (state)
         set(data, "agent", source);
     if (thing->kind == THING_SERVICE) {

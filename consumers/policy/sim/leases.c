@@ -16,7 +16,7 @@ void vm_lease_tell(World *w, Vm *vm, const char *says, const Host *holder)
 {
     for (unsigned i = 0; i < w->n_hosts; i++) {
         Host *host = &w->hosts[i];
-        Fact fact = { .kind = "vm.evidence", .channel = "lease", .says = says, .host = host, .from = holder };
+        Fact fact = { .kind = "vm.evidence", .channel = "lease", .says = says, .host = holder, .by = host };
 
         if (host == holder || host->agent.link != LINK_UP || !host_has_storage(w, host, vm->storage))
             continue;
@@ -91,7 +91,7 @@ void vm_lease_take(World *w, Vm *vm, Host *host)
 /* In order, by the host where the copy has ended: it must reach the storage and have an agent. */
 bool vm_lease_release(World *w, Vm *vm, Host *host)
 {
-    Fact fact = { .kind = "vm.evidence", .channel = "lease", .says = "released", .host = host, .from = host };
+    Fact fact = { .kind = "vm.evidence", .channel = "lease", .says = "released", .host = host, .by = host };
 
     if (vm->lease_host != host || !host->agent.running || !host_has_storage(w, host, vm->storage))
         return false;

@@ -32,7 +32,7 @@ typedef enum { THING_HOST, THING_VM, THING_SERVICE, THING_STORAGE, THING_AGENT, 
 /* Something an agent says. Texts are constants or live as long as the world. */
 typedef struct Fact {
     const char *kind, *intent, *reason, *channel, *says, *job;
-    const Host *host, *to, *from;
+    const Host *host, *to, *from, *by;
     char boot_id[24];
     json_t *vms;                   /* host.up: the inventory, owned */
 } Fact;
