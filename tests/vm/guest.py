@@ -30,7 +30,7 @@ SOURCE = os.environ.get('MEND_SOURCE_DIR') or os.path.normpath(os.path.join(os.p
 BUILD = os.environ.get('MEND_BUILD_DIR') or os.path.join(SOURCE, 'build')
 CACHE = os.environ.get('MEND_RIG_CACHE') or os.path.join(os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache'), 'mend-rig')
 MODULES = ('virtio_pci', 'virtio_blk', 'virtio_net', 'virtio_console', 'virtio_balloon', 'virtio_rng', 'ext4', 'button', 'evdev', 'i6300esb',
-           'pvpanic-pci', 'vmw_vsock_virtio_transport')
+           'pvpanic-mmio', 'pvpanic-pci', 'vmw_vsock_virtio_transport')
 
 INIT = r'''#!/bin/busybox sh
 /bin/busybox --install -s /bin
