@@ -46,7 +46,7 @@ struct Qga {
     size_t question;       /* which */
     QgaState state;
     unsigned silences;
-    int64_t due[N_QUESTIONS], now_us, frozen_us, freezing_until_us;
+    int64_t due[N_QUESTIONS], now_us, heard_us, frozen_us, freezing_until_us;
     GHashTable *commands; /* names of those it will run; NULL: not told yet */
     bool refused[N_QUESTIONS];
 };
@@ -225,8 +225,15 @@ void qga_answer(Qga *qga, QgaOutcome outcome, const char *answer, int64_t now_us
         return;
     qga->asked = false;
     qga->now_us = now_us;
-    if (!qga->connected || outcome == QGA_NOT_ASKED)
+    if (!qga->connected)
         return;
+    if (outcome == QGA_NOT_ASKED) {
+        if (qga->state == QGA_ALIVE && now_us - qga->heard_us >= QGA_SILENCES * QGA_PING_US)
+            move(qga, QGA_UNKNOWN); /* that it lived is no news any more */
+        return;
+    }
+    if (outcome != QGA_SILENT)
+        qga->heard_us = now_us;
     if (outcome == QGA_ANSWERED)
         answered(qga, answer);
     else if (outcome == QGA_REFUSED)

@@ -5,7 +5,8 @@
  *      ^                 |  ^                  |
  *      |     silences    v  | answer           | QGA_FROZEN_MAX_US of silence
  *      |                GONE <-----------------+
- *      +-- the port is closed in the guest (from all): nobody is there to ask, which says nothing of the guest */
+ *      +-- the port is closed in the guest (from all): nobody is there to ask, which says nothing of the guest;
+ *          and from ALIVE when it could not be asked for as long as it takes to be gone: libvirt is away, the VM paused */
 #ifndef MEND_HOST_CHANNEL_QGA_H
 #define MEND_HOST_CHANNEL_QGA_H
 
@@ -26,7 +27,7 @@ typedef enum {
     QGA_ANSWERED,
     QGA_SILENT,   /* no answer in time, or the agent is known not to answer */
     QGA_REFUSED,  /* an error from the agent; its text */
-    QGA_NOT_ASKED /* libvirt was away, the VM off: says nothing */
+    QGA_NOT_ASKED /* libvirt was away, the VM paused or off: says nothing */
 } QgaOutcome;
 
 typedef struct QgaHooks {

@@ -105,6 +105,13 @@ static void test_silence(void)
     g_assert_cmpint(qga_state(stage->qga), ==, QGA_GONE);
     answer(stage, "status", QGA_ANSWERED, "{\"return\":\"thawed\"}");
     g_assert_cmpint(qga_state(stage->qga), ==, QGA_ALIVE);
+    for (int i = 0; i < 4; i++) /* paused */
+        answer(stage, "guest-", QGA_NOT_ASKED, "the domain is not running");
+    stage->now += QGA_SILENCES * QGA_PING_US;
+    answer(stage, "guest-", QGA_NOT_ASKED, "the domain is not running");
+    g_assert_cmpint(qga_state(stage->qga), ==, QGA_UNKNOWN);
+    answer(stage, "status", QGA_ANSWERED, "{\"return\":\"thawed\"}");
+    g_assert_cmpint(qga_state(stage->qga), ==, QGA_ALIVE);
     qga_set_connected(stage->qga, false, stage->now); /* its port is closed in the guest: nobody to ask */
     g_assert_cmpint(qga_state(stage->qga), ==, QGA_UNKNOWN);
     g_assert_null(qga_next(stage->qga, stage->now + US_PER_HOUR, &(int) { 0 }));

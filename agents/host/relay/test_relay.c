@@ -2,6 +2,7 @@
 #include "agents/host/relay/relay.h"
 
 #include "lib/amqp/serial_pipe.h"
+#include "lib/amqp/vsock.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 
@@ -347,6 +348,66 @@ static void test_machine_comes_later(void)
     world_free(world);
 }
 
+/* ---- vsock, where this kernel loops it back: then we are the VM with the address 1 ---- */
+
+typedef struct Answer {
+    GIOStream *stream;
+    bool done;
+} Answer;
+
+static void on_vsock(GObject *object, GAsyncResult *result, gpointer user)
+{
+    Answer *answer = user;
+
+    answer->stream = g_task_propagate_pointer(G_TASK(result), NULL);
+    answer->done = true;
+}
+
+static GIOStream *vsock_to(uint16_t port)
+{
+    g_autoptr(GCancellable) cancel = g_cancellable_new();
+    int64_t until = clock_now_us() + US_PER_S;
+    Answer answer = { 0 };
+
+    vsock_connect("1", port, cancel, on_vsock, &answer);
+    while (!answer.done) {
+        g_main_context_iteration(NULL, FALSE);
+        if (clock_now_us() > until)
+            g_cancellable_cancel(cancel);
+    }
+    return answer.stream;
+}
+
+static void test_vsock(void)
+{
+    World *world = world_new();
+    uint16_t port = (uint16_t) (40000 + getpid() % 20000);
+    g_autoptr(GError) error = NULL;
+    GIOStream *stream = NULL;
+    Machine guest = { .stream = -1 };
+
+    g_clear_pointer(&world->relay, relay_free);
+    world->relay = relay_new(&(RelayOptions) { .broker = world->url, .vsock_port = port }, &error);
+    if (world->relay == NULL || (stream = vsock_to(port)) == NULL) {
+        g_test_skip("this kernel has no vsock_loopback");
+        world_free(world);
+        return;
+    }
+    guest.stream = g_socket_get_fd(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)));
+    UNTIL(read(guest.stream, &(char) { 0 }, 1) == 0); /* nobody's address: hung up on */
+    g_object_unref(stream);
+    g_assert_cmpuint(world->broker.connections, ==, 0);
+    relay_set_cid(world->relay, VM, 1);
+    stream = vsock_to(port);
+    g_assert_nonnull(stream);
+    guest.stream = g_socket_get_fd(g_socket_connection_get_socket(G_SOCKET_CONNECTION(stream)));
+    talk(&guest, "over vsock");
+    g_assert_cmpuint(world->broker.open, ==, 1);
+    g_object_unref(stream);
+    UNTIL(world->broker.open == 0); /* the guest went, so does its connection */
+    world_free(world);
+}
+
 static void test_bad_options(void)
 {
     static const char *const bad[] = { "vsock://2:1", "virtio-serial:///dev/x", "http://x", "" };
@@ -368,6 +429,7 @@ int main(int argc, char **argv)
     g_test_add_func("/relay/broker-away", test_broker_away);
     g_test_add_func("/relay/relay-restarts", test_relay_restarts);
     g_test_add_func("/relay/machine-comes-later", test_machine_comes_later);
+    g_test_add_func("/relay/vsock", test_vsock);
     g_test_add_func("/relay/bad-options", test_bad_options);
     return g_test_run();
 }
