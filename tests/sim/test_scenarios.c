@@ -1,4 +1,5 @@
 /* Worlds that are written down: what must be seen in their stories, and what must not. Run the same by hand: mend simulate --scenario NAME. */
+#include "consumers/policy/sim/scenario_file.h"
 #include "consumers/policy/sim/sim.h"
 
 #include <string.h>
@@ -92,6 +93,61 @@ static void test_storage_blip(void)
     g_assert_cmpuint(count(story, "vm.start of") + count(story, "vm.migrate of") + count(story, "vm.stop of"), ==, 0);
 }
 
+#define FAULT "\"faults\": [[\"host-power\", 120, 60, 1, 1]]"
+#define EXPECT "\"expect\": {\"vms\": [\"elsewhere\"]}"
+
+/* What is wrong in a file is told with the scenario it is in. */
+static void test_bad_files(void)
+{
+    static const char *const bad[][2] = {
+        { "", "*line 1*" },
+        { "{}", "*list of one*" },
+        { "{\"scenarios\": []}", "*list of one*" },
+        { "{\"scenarios\": [{\"name\": \"a\", " EXPECT "}]}", "*\"a\"*list of one to eight*" },
+        { "{\"scenarios\": [{\"name\": \"a\", " FAULT "}]}", "*\"a\"*\"expect\" says*" },
+        { "{\"scenarios\": [{\"name\": \"a\", \"hosts\": 0, " FAULT ", " EXPECT "}]}", "*\"a\"*hosts and vms are 1 to 1000*" },
+        { "{\"scenarios\": [{\"name\": \"a\", \"racks\": 9, " FAULT ", " EXPECT "}]}", "*racks 1 to 8*" },
+        { "{\"scenarios\": [{\"name\": \"a\", \"faults\": [[\"no-such\", 1, 1, 1, 1]], " EXPECT "}]}", "*a fault is*" },
+        { "{\"scenarios\": [{\"name\": \"a\", \"faults\": [[\"host-power\", -1, 1, 1, 1]], " EXPECT "}]}", "*a fault is*" },
+        { "{\"scenarios\": [{\"name\": \"a\", " FAULT ", \"expect\": {\"vms\": [\"nowhere\"]}}]}", "*\"vms\" is a list of*" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(scenario_file_parse(bad[i][0], &error));
+        g_assert_error(error, SCENARIO_FILE_ERROR, SCENARIO_FILE_ERROR_SYNTAX);
+        if (!g_pattern_match_simple(bad[i][1], error->message))
+            g_error("%s: %s", bad[i][0], error->message);
+    }
+}
+
+/* An end that is not the written one is found: another number of fenced hosts, another place. */
+static void test_another_end_is_found(void)
+{
+    static const char text[] = "{\"scenarios\": [{\"name\": \"a\", " FAULT ", \"expect\": {\"vms\": [\"elsewhere\"], \"fenced\": 1, \"told\": true}}]}";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(ScenarioFile) file = scenario_file_parse(text, &error);
+    const SimReport good = { .broken = INVARIANT_N, .victims = 2, .victims_elsewhere = 2, .fenced = 1, .victims_told = true };
+    SimReport bad[] = { good, good, good, good, good };
+    char *why;
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(scenario_file_count(file), ==, 1);
+    g_assert_true(scenario_file_holds(file, 0, &good, &why));
+    g_assert_null(why);
+    bad[0].victims_here = 1;
+    bad[1].fenced = 0;
+    bad[2].victims_told = false;
+    bad[3].victims = 0; /* nothing was tried */
+    bad[4].broken = INVARIANT_ONE_COPY;
+    for (size_t i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_assert_false(scenario_file_holds(file, 0, &bad[i], &why));
+        g_assert_nonnull(why);
+        g_free(why);
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -100,5 +156,7 @@ int main(int argc, char **argv)
     g_test_add_func("/sim/scenario/broker-restart", test_broker_restart);
     g_test_add_func("/sim/scenario/engine-restart", test_engine_restart);
     g_test_add_func("/sim/scenario/storage-blip", test_storage_blip);
+    g_test_add_func("/sim/scenario-file/bad", test_bad_files);
+    g_test_add_func("/sim/scenario-file/another-end", test_another_end_is_found);
     return g_test_run();
 }
