@@ -9,9 +9,9 @@ from mendsite import BUILD
 
 
 class Agent:
-    def __init__(self, host, *settings, uri=None):
+    def __init__(self, host, *settings, uri=None, program='stand_actions'):
         self.host = host
-        self.process = host.popen([os.path.join(BUILD, 'tests', 'stand_actions'), uri or host.local_uri, *settings],
+        self.process = host.popen([os.path.join(BUILD, 'tests', program), uri or host.local_uri, *settings],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.changed = threading.Condition()
         self.answers, self.events, self.n = {}, [], 0
@@ -68,7 +68,7 @@ class Agent:
 
     def kill(self):
         """As kill -9 of the agent."""
-        pids = [pid for pid in self.host.pids() if comm(pid) == 'stand_actions' and parent(pid) == self.process.pid]
+        pids = [pid for pid in self.host.pids() if comm(pid).startswith('stand_') and parent(pid) == self.process.pid]
         for pid in pids or [self.process.pid]:
             os.kill(pid, 9)
         self.process.wait()

@@ -19,7 +19,7 @@ import tempfile
 import time
 import uuid as uuids
 
-MODULES = ('virtio_pci', 'virtio_blk', 'virtio_console', 'virtio_balloon', 'virtio_rng', 'ext4', 'button', 'evdev', 'i6300esb', 'pvpanic-pci')
+MODULES = ('virtio_pci', 'virtio_blk', 'virtio_console', 'virtio_balloon', 'virtio_rng', 'ext4', 'button', 'evdev', 'i6300esb', 'pvpanic-pci', 'pvpanic-mmio')
 
 INIT = r'''#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -27,7 +27,12 @@ mount -t devtmpfs dev /dev; mount -t proc proc /proc; mount -t sysfs sys /sys; m
 while read m; do insmod /modules/$m; done < /modules/order 2>/dev/null
 exec > /dev/ttyS0 2>&1 < /dev/null
 for word in $(cat /proc/cmdline); do
-  case $word in tiny.write=*) write=/dev/${word#*=};; tiny.mount=*) mounted=/dev/${word#*=};; tiny.busy=*) busy=${word#*=};; tiny.fill=*) fill=/dev/${word#*=};; esac
+  case $word in tiny.write=*) write=/dev/${word#*=};; tiny.mount=*) mounted=/dev/${word#*=};; tiny.busy=*) busy=${word#*=};;
+    tiny.fill=*) fill=/dev/${word#*=};;
+    tiny.watchdog=*) (sleep 1; watchdog -T ${word#*=} -t 3600 -F /dev/watchdog) &;;
+    tiny.panic=*) (sleep ${word#*=}; echo c > /proc/sysrq-trigger) &;;
+    tiny.off=*) (sleep ${word#*=}; poweroff -f) &;;
+    tiny.reboot=*) (sleep ${word#*=}; reboot -f) &;; esac
 done
 acpid -f -c /etc/acpi -l /dev/null &
 [ -z "$mounted" ] || { mkdir -p /data; mount -t ext4 $mounted /data || echo MOUNT-FAILED; }
@@ -78,7 +83,8 @@ class Tiny:
     def __init__(self, folder, cache='/var/tmp/mend-tinyguest'):
         self.folder = folder
         self.kernel, version = kernel()
-        made_of = hashlib.sha256(open(__file__, 'rb').read() + version.encode()).hexdigest()[:16]
+        with open(__file__, 'rb') as own:
+            made_of = hashlib.sha256(own.read() + version.encode()).hexdigest()[:16]
         self.initrd = os.path.join(cache, 'initrd-%s' % made_of)
         if not os.path.exists(self.initrd):
             os.makedirs(cache, exist_ok=True)
@@ -98,10 +104,12 @@ class Tiny:
         return path
 
     def xml(self, name, disk=None, memory_mib=160, write='', mount='', busy='', fill='', uuid=None, agent=True, disks='', devices='', video=False,
-            on_crash='destroy', error_policy='stop'):
-        """Domain XML. @disk: path of vda or None; @disks, @devices: further XML."""
+            on_crash='destroy', error_policy='stop', does=''):
+        """Domain XML. @disk: path of vda or None; @disks, @devices: further XML. @does: what it does by itself: panic=SECONDS off=SECONDS
+        reboot=SECONDS after it is up; watchdog=SECONDS, which it sets and does not feed."""
         words = ['console=ttyS0', 'quiet', 'mitigations=off', 'panic=0']
         words += ['tiny.%s=%s' % pair for pair in (('write', write), ('mount', mount), ('busy', busy), ('fill', fill)) if pair[1]]
+        words += ['tiny.' + word for word in does.split()]
         if disk:
             disks = ("<disk type='file' device='disk'><driver name='qemu' type='qcow2' cache='none' error_policy='%s'/>"
                      "<source file='%s'/><target dev='vda' bus='virtio'/></disk>" % (error_policy, disk)) + disks

@@ -1,6 +1,8 @@
 /* Opening and closing have threads of their own and not host_work()'s: a daemon that accepts and then says nothing holds virConnectOpen()
  * for ever (keep-alive begins after it), and the agent must be able to end meanwhile. What such a thread comes back with is dropped.
  *
+ * The connection that is opened here is for events and for noticing that it is lost; calls are made on those of its pool.
+ *
  * The close callback runs in whichever thread noticed the loss; it only tells the main loop. Each opening has a number, so that a late
  * word about an earlier connection is not taken for one about this. */
 #include "agents/host/libvirt/connection.h"
@@ -45,6 +47,7 @@ typedef struct Opened {
     ConnectionListener listeners[LISTENERS_MAX];
     void *found[LISTENERS_MAX];
     unsigned n_listeners, n_prepared;
+    ConnectionPool *pool;     /* for calls; NULL: it could not be opened */
     GError *error;
 } Opened;
 
@@ -98,6 +101,9 @@ static void *close_thread(void *data)
 {
     Opened *opened = data;
 
+    if (opened->pool != NULL)
+        connection_pool_end(opened->pool);
+    connection_pool_unref(opened->pool);
     for (unsigned i = 0; i < opened->n_prepared; i++)
         if (opened->listeners[i].release != NULL)
             opened->listeners[i].release(opened->connection, opened->found[i]);
@@ -226,6 +232,21 @@ static void prepare(Opened *opened)
     }
 }
 
+/* With one connection in it at least: connection_get() cannot wait. */
+static void make_pool(Opened *opened)
+{
+    virConnectPtr first;
+
+    if (opened->error != NULL)
+        return;
+    opened->pool = connection_pool_new(opened->uri, g_str_has_prefix(opened->uri, "test:") ? opened->connection : NULL);
+    first = connection_pool_take(opened->pool);
+    if (first == NULL)
+        g_set_error(&opened->error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", virGetLastErrorMessage());
+    else
+        virConnectClose(first);
+}
+
 static void *open_thread(void *data)
 {
     Opened *opened = data;
@@ -240,8 +261,9 @@ static void *open_thread(void *data)
         /* Drivers inside this process (test:///) have neither a daemon to lose nor one to keep alive. */
         if (virConnectRegisterCloseCallback(opened->connection, on_close, loss, loss_free) < 0)
             loss_free(loss);
-        virConnectSetKeepAlive(opened->connection, CONNECTION_KEEPALIVE_S, CONNECTION_KEEPALIVE_COUNT);
         prepare(opened);
+        make_pool(opened);
+        virConnectSetKeepAlive(opened->connection, CONNECTION_KEEPALIVE_S, CONNECTION_KEEPALIVE_COUNT); /* last: no call is made on it from here on */
     }
     in_main_loop(opened->link->context, on_opened, opened, NULL);
     return NULL;
@@ -302,9 +324,12 @@ void connection_free(Connection *connection)
 
 virConnectPtr connection_get(Connection *connection)
 {
-    if (connection->current == NULL || virConnectRef(connection->current->connection) < 0)
-        return NULL;
-    return connection->current->connection;
+    return connection->current == NULL ? NULL : connection_pool_take_now(connection->current->pool);
+}
+
+ConnectionPool *connection_pool(Connection *connection)
+{
+    return connection->current == NULL ? NULL : connection_pool_ref(connection->current->pool);
 }
 
 bool connection_is_up(const Connection *connection) { return connection->current != NULL; }

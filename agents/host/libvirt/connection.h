@@ -1,14 +1,16 @@
 /* The connection to libvirt: opened again whenever it is lost, shared by all parts that speak to libvirt.
  *
  * No libvirt call that asks the daemon may be made in the main loop: it takes as long as the daemon likes. Take a reference in the main
- * loop, call in host_work(), give the reference back there. A reference outlives the loss of the connection; calls on it then fail
- * at once (keep-alive ends those under way, after CONNECTION_DEAD_S seconds of silence), so work in threads needs no lock and no check.
+ * loop, call in host_work(), give the reference back there. A reference outlives the loss of the connection; calls on it then
+ * fail at once, so work in threads needs no lock and no check. That libvirtd says nothing any more is noticed after CONNECTION_DEAD_S
+ * seconds; calls under way end then with libvirt 10.3 or later, with earlier ones when libvirtd ends or goes on.
  * Callbacks of libvirt (events) arrive in the main loop.
  * Thread: the main loop's. One Connection may be in a process at a time with each main context: libvirt's event loop is the process's. */
 #ifndef MEND_HOST_CONNECTION_H
 #define MEND_HOST_CONNECTION_H
 
 #include "agents/host/host.h"
+#include "agents/host/libvirt/connection_pool.h"
 
 #include <libvirt/libvirt.h>
 
@@ -38,8 +40,12 @@ void connection_start(Connection *connection); /* opens; returns at once */
 void connection_free(Connection *connection);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Connection, connection_free)
 
-/* A new reference, for virConnectClose() in another thread than the main loop's; NULL: libvirt is away. */
+/* A new reference, for virConnectClose() in another thread than the main loop's; NULL: libvirt is away. It is another connection than
+ * the one events come by, and nobody else's as long as it is kept (connection_pool.h says why): take one for each piece of work, and
+ * give it back when that is done. */
 virConnectPtr connection_get(Connection *connection);
+/* Where work in threads takes connections itself, as many as it likes. (transfer full); NULL: libvirt is away. */
+ConnectionPool *connection_pool(Connection *connection);
 /* Gives a reference back without blocking the main loop. NULL is fine. Any thread. */
 void connection_put(virConnectPtr reference);
 bool connection_is_up(const Connection *connection);

@@ -55,7 +55,7 @@ static void read_xml(virDomainPtr domain, DomainFacts *facts)
     free(inactive);
 }
 
-DomainFacts *domain_facts_read(virDomainPtr domain)
+static DomainFacts *read_facts(virDomainPtr domain, bool ask_qemu)
 {
     g_autoptr(DomainFacts) facts = g_new0(DomainFacts, 1);
     virDomainInfo info;
@@ -75,10 +75,12 @@ DomainFacts *domain_facts_read(virDomainPtr domain)
     facts->memory_max_bytes = (uint64_t) info.maxMem * 1024;
     facts->vcpus = info.nrVirtCpu;
     read_xml(domain, facts);
-    if (facts->state == VIR_DOMAIN_PAUSED && facts->reason == VIR_DOMAIN_PAUSED_IOERROR)
+    if (ask_qemu && facts->state == VIR_DOMAIN_PAUSED && facts->reason == VIR_DOMAIN_PAUSED_IOERROR)
         read_disk_errors(domain, facts);
     return g_steal_pointer(&facts);
 }
+
+DomainFacts *domain_facts_read(virDomainPtr domain) { return read_facts(domain, true); }
 
 GPtrArray *domain_facts_read_all(virConnectPtr connection, GError **error)
 {
@@ -96,7 +98,7 @@ GPtrArray *domain_facts_read_all(virConnectPtr connection, GError **error)
     if (n > DOMAINS_MAX)
         log_warning("%d domains on this host: only %d are looked at", n, DOMAINS_MAX);
     for (int i = 0; i < n; i++) {
-        DomainFacts *facts = i < DOMAINS_MAX ? domain_facts_read(domains[i]) : NULL;
+        DomainFacts *facts = i < DOMAINS_MAX ? read_facts(domains[i], false) : NULL;
 
         if (facts != NULL)
             g_ptr_array_add(all, facts);

@@ -29,7 +29,8 @@ typedef struct DomainFacts {
 DomainFacts *domain_facts_read(virDomainPtr domain);
 void domain_facts_free(DomainFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DomainFacts, domain_facts_free)
-/* All domains of the host. (transfer full) of DomainFacts; NULL: libvirt does not answer, @error. Not in the main loop. */
+/* All domains of the host, without disk errors: those are qemu's to tell, and one that hangs must not hide the others.
+ * (transfer full) of DomainFacts; NULL: libvirt does not answer, @error. Not in the main loop. */
 GPtrArray *domain_facts_read_all(virConnectPtr connection, GError **error);
 
 #endif

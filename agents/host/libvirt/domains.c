@@ -181,8 +181,9 @@ void domains_event(Domains *domains, const DomainEvent *event)
     int64_t now_us = clock_now_us();
     Vm *vm = domains_vm(domains, event->vm, event->name);
     bool was_incoming = vm->past.incoming;
+    g_autofree char *intent = g_strdup(intents_get(domains->intents, event->vm, "intent", now_us)); /* the first word may use it up */
     VmWord words[VM_WORDS_MAX];
-    unsigned n = vm_words_of_event(event, &vm->past, intents_get(domains->intents, event->vm, "intent", now_us), now_us, words);
+    unsigned n = vm_words_of_event(event, &vm->past, intent, now_us, words);
 
     vm->n_events++;
     for (unsigned i = 0; i < n; i++)
@@ -206,7 +207,7 @@ static VmWord first_word(const Vm *vm, VmWord word)
 static void compare(Vm *vm, bool sure)
 {
     const DomainFacts *facts = vm->facts;
-    const char *intent = intents_get(vm->domains->intents, vm->id, "intent", clock_now_us());
+    g_autofree char *intent = g_strdup(intents_get(vm->domains->intents, vm->id, "intent", clock_now_us()));
     VmWord word = first_word(vm, vm_word_of_state(facts->state, facts->reason, facts->no_space, intent));
 
     if (vm->past.incoming || (vm->state == NULL && facts->state == VIR_DOMAIN_PAUSED && facts->reason == VIR_DOMAIN_PAUSED_STARTING_UP))
@@ -298,8 +299,8 @@ void domains_resync(Domains *domains, GPtrArray *all)
             vm_take_word(vm, &(VmWord) { VM_WORD_REBOOTED, "rebooted", "unknown", "restarted", NULL });
         vm->past = (VmPast) { 0 };
         vm_take_facts(vm, facts, true);
-        if (facts->persistent && g_strcmp0(vm->kept_hash, facts->definition_hash) != 0)
-            vm_read(vm); /* which keeps its definition */
+        if ((facts->persistent && g_strcmp0(vm->kept_hash, facts->definition_hash) != 0) || facts->reason == VIR_DOMAIN_PAUSED_IOERROR)
+            vm_read(vm); /* which keeps its definition, and asks qemu for the errors of its disks */
     }
     g_ptr_array_unref(all);
     g_hash_table_iter_init(&iter, domains->vms);

@@ -12,7 +12,7 @@ typedef struct Reading {
     Domains *domains; /* main loop only */
     char *vm, *folder;
     char *kept_hash;  /* of the definition that was kept last; NULL: none */
-    virConnectPtr connection;
+    ConnectionPool *pool;
     unsigned n_events;
     bool gone;
     DomainFacts *facts;
@@ -22,13 +22,14 @@ typedef struct Reading {
 static void read_work(void *data)
 {
     Reading *reading = data;
-    virDomainPtr domain = virDomainLookupByUUIDString(reading->connection, reading->vm);
+    virConnectPtr connection = connection_pool_take(reading->pool);
+    virDomainPtr domain = connection != NULL ? virDomainLookupByUUIDString(connection, reading->vm) : NULL;
 
     if (domain != NULL) {
         reading->facts = domain_facts_read(domain);
         virDomainFree(domain);
     }
-    reading->gone = reading->facts == NULL && virt_error_is(VIR_ERR_NO_DOMAIN);
+    reading->gone = connection != NULL && reading->facts == NULL && virt_error_is(VIR_ERR_NO_DOMAIN);
     /* The agent's own copy, for the day libvirt has lost it. */
     if (reading->facts != NULL && reading->facts->persistent && reading->facts->definition != NULL &&
         g_strcmp0(reading->kept_hash, reading->facts->definition_hash) != 0 &&
@@ -36,11 +37,13 @@ static void read_work(void *data)
         g_free(reading->kept_hash);
         reading->kept_hash = g_strdup(reading->facts->definition_hash);
     }
-    virConnectClose(reading->connection);
+    if (connection != NULL)
+        virConnectClose(connection);
 }
 
 static void reading_free(Reading *reading)
 {
+    connection_pool_unref(reading->pool);
     domain_facts_free(reading->facts);
     g_clear_error(&reading->error);
     g_free(reading->kept_hash);
@@ -88,7 +91,7 @@ void vm_read(Vm *vm)
 {
     Domains *domains = vm->domains;
     g_autofree char *lane = NULL;
-    virConnectPtr connection;
+    ConnectionPool *pool;
     Reading *reading;
 
     if (vm->reading) {
@@ -96,15 +99,15 @@ void vm_read(Vm *vm)
         return;
     }
     vm->read_again = false;
-    connection = connection_get(domains->connection);
-    if (connection == NULL)
+    pool = connection_pool(domains->connection);
+    if (pool == NULL)
         return;
     reading = g_new0(Reading, 1);
     reading->domains = domains;
     reading->vm = g_strdup(vm->id);
     reading->folder = g_strdup(host_data(domains->host));
     reading->kept_hash = g_strdup(vm->kept_hash);
-    reading->connection = connection;
+    reading->pool = pool;
     reading->n_events = vm->n_events;
     vm->reading = true;
     lane = g_strconcat("read ", vm->id, NULL);

@@ -1,4 +1,4 @@
-/* Numbers of all running VMs, asked for in one call per period: vm.sample, and whether vCPUs and devices move at all (vm.evidence,
+/* Numbers of all running VMs, asked for once per period: vm.sample, and whether vCPUs and devices move at all (vm.evidence,
  * channel progress). Also what libvirt says of storage pools and networks, once a minute. Thread: the main loop's. */
 #ifndef MEND_HOST_SAMPLING_H
 #define MEND_HOST_SAMPLING_H

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define RESETS_US (3 * US_PER_S) /* resets in so short a time are one reboot */
+
 static VmWord state_word(const char *state, const char *intent, const char *reason)
 {
     return (VmWord) { VM_WORD_STATE, state, intent, reason, NULL };
@@ -156,7 +158,7 @@ static unsigned lifecycle(const DomainEvent *event, VmPast *past, const char *in
         return 1;
     case VIR_DOMAIN_EVENT_RESUMED:
         ret[0] = resumed(event->detail, past, intent);
-        *past = (VmPast) { 0 };
+        *past = (VmPast) { .reboot_us = past->reboot_us };
         return 1;
     case VIR_DOMAIN_EVENT_STOPPED:
         if (past->crashloaded)
@@ -210,7 +212,8 @@ static unsigned watchdog(const DomainEvent *event, VmPast *past, int64_t now_us,
 /* qemu resets the VM for a watchdog and tells it of both. A kernel that panicked, or hung, is another one after it. */
 static unsigned reboot(VmPast *past, const char *intent, int64_t now_us, VmWord *ret)
 {
-    bool told = watchdog_was(past, now_us) && past->watchdog_action == VIR_DOMAIN_EVENT_WATCHDOG_RESET;
+    bool told = (watchdog_was(past, now_us) && past->watchdog_action == VIR_DOMAIN_EVENT_WATCHDOG_RESET) ||
+                (past->reboot_us != 0 && now_us - past->reboot_us < RESETS_US);
     bool was_ill = past->panicked || past->watchdog_us != 0;
     unsigned n = 0;
 
@@ -220,7 +223,7 @@ static unsigned reboot(VmPast *past, const char *intent, int64_t now_us, VmWord 
         ret[n++] = (VmWord) { VM_WORD_REBOOTED, "rebooted", noted(intent, was_ill ? "none" : "user"), past->panicked ? "panicked" : "reset", NULL };
     if (was_ill)
         ret[n++] = state_word("running", noted(intent, "none"), "rebooted");
-    *past = (VmPast) { 0 };
+    *past = (VmPast) { .reboot_us = now_us };
     return n;
 }
 

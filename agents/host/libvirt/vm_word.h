@@ -23,6 +23,7 @@ typedef struct VmWord { /* all static strings, but for an intent that was noted,
 typedef struct VmPast {
     int64_t watchdog_us;    /* when it fired (monotonic); 0: never in this life */
     int watchdog_action;
+    int64_t reboot_us;      /* when it was told: a firmware resets more than once */
     int64_t io_us;          /* when an I/O error paused it */
     char io_reason[16];     /* "enospc" …; "": not said */
     int shutdown;           /* detail of the shutdown that began, + 1; 0: none */
