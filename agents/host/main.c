@@ -4,7 +4,10 @@
 #include "agents/host/fence/fence_check.h"
 #include "agents/host/fence/fencing_import.h"
 #include "agents/host/host_private.h"
+#include "agents/host/libvirt/qemu_process.h"
 #include "agents/host/parts.h"
+#include "agents/host/storage/lease_guard.h"
+#include "agents/host/storage/lease_keeper.h"
 #include "agents/host/storage/probe.h"
 #include "lib/base/log.h"
 
@@ -159,6 +162,16 @@ static int run(Program *program, char **argv)
     return 0;
 }
 
+/* For the guard of leases. */
+static bool kill_vm(const char *vm)
+{
+    pid_t pid = qemu_process_find("/proc", vm);
+
+    if (pid > 0)
+        qemu_process_kill("/proc", pid, vm);
+    return pid == 0;
+}
+
 int main(int argc, char **argv)
 {
     Program program = { 0 };
@@ -166,6 +179,10 @@ int main(int argc, char **argv)
 
     if (argc > 1 && strcmp(argv[1], PROBE_VERB) == 0)
         return probe_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], LEASE_KEEPER_VERB) == 0)
+        return lease_keeper_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], LEASE_GUARD_VERB) == 0)
+        return lease_guard_main(argc - 1, argv + 1, kill_vm);
     log_open(PRODUCT, LOG_LEVEL_INFO);
     if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
         printf("mend-host [--settings FILE] [options]: sees and moves the virtual machines of this host for Mend\n"

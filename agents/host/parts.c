@@ -13,7 +13,9 @@
 #include "agents/host/memory/memory.h"
 #include "agents/host/peers/peers.h"
 #include "agents/host/relay/relay.h"
+#include "agents/host/storage/leases.h"
 #include "agents/host/storage/storage.h"
+#include "agents/host/lease_eyes.h"
 
 #include <string.h>
 
@@ -30,6 +32,8 @@ struct Parts {
     Fence *fence;
     Peers *peers; /* or NULL */
     Storage *storage;
+    Leases *leases; /* or NULL */
+    const char *lease_folder, *proc;
     Memory *memory;
 };
 
@@ -42,7 +46,11 @@ static virConnectPtr actions_connection(void *user)
 
 static void actions_note(void *user, const char *vm, const char *what, const char *value)
 {
-    libvirt_note(((Parts *) user)->libvirt, vm, what, value);
+    Parts *parts = user;
+
+    libvirt_note(parts->libvirt, vm, what, value);
+    if (parts->leases != NULL && strcmp(what, "to") == 0)
+        leases_moving(parts->leases, vm, value);
 }
 
 static const char *storage_of(void *user, const char *path)
@@ -70,6 +78,8 @@ static void on_domain_event(void *user, const DomainEvent *event)
 
     if (parts->extend != NULL)
         extend_event(parts->extend, event);
+    if (parts->leases != NULL && event->id == VIR_DOMAIN_EVENT_ID_LIFECYCLE)
+        leases_look(parts->leases);
 }
 
 static void on_libvirt_up(void *user, void *found)
@@ -78,6 +88,45 @@ static void on_libvirt_up(void *user, void *found)
 
     actions_connected(parts->actions);
     extend_connected(parts->extend);
+}
+
+/* The answers of leases are those of actions, in the same order. */
+G_STATIC_ASSERT((int) LEASES_TAKEN == (int) LEASE_TAKEN && (int) LEASES_NOT_NEEDED == (int) LEASE_NOT_NEEDED);
+G_STATIC_ASSERT((int) LEASES_HELD == (int) LEASE_HELD && (int) LEASES_FAILED == (int) LEASE_FAILED);
+
+typedef struct LeaseWish {
+    LeaseAnswerFn answer;
+    void *user;
+} LeaseWish;
+
+static void on_lease_answer(void *user, LeasesAnswer answer, const char *text)
+{
+    LeaseWish *wish = user;
+
+    wish->answer(wish->user, (LeaseAnswer) answer, text);
+    g_free(wish);
+}
+
+static void actions_lease_acquire(void *user, const char *vm, int64_t deadline_us, LeaseAnswerFn answer, void *answer_user)
+{
+    const Parts *parts = user;
+    LeaseWish *wish;
+
+    if (parts->leases == NULL) {
+        answer(answer_user, LEASE_NOT_NEEDED, NULL);
+        return;
+    }
+    wish = g_new(LeaseWish, 1);
+    *wish = (LeaseWish) { answer, answer_user };
+    leases_acquire(parts->leases, vm, deadline_us, on_lease_answer, wish);
+}
+
+static void actions_lease_release(void *user, const char *vm)
+{
+    const Parts *parts = user;
+
+    if (parts->leases != NULL)
+        leases_release(parts->leases, vm);
 }
 
 /* A storage domain is a folder that all hosts have: its disks need not travel. */
@@ -119,6 +168,8 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
     const ConnectionListener listener = { .up = on_libvirt_up, .user = parts };
     const ActionsOptions options = { .connection = actions_connection,
                                      .proc = is_here(settings->libvirt_uri) ? "/proc" : NULL,
+                                     .lease_acquire = actions_lease_acquire,
+                                     .lease_release = actions_lease_release,
                                      .note = actions_note,
                                      .user = parts,
                                      .migration_uris = (const char *const *) settings->migrate_to,
@@ -227,6 +278,36 @@ static bool start_storage(Parts *parts, const HostSettings *s, GError **error)
     return parts->storage != NULL;
 }
 
+static void *lease_eyes(void *user)
+{
+    const Parts *parts = user;
+
+    return lease_eyes_new(connection_get(parts->connection), parts->proc, parts->lease_folder);
+}
+
+static bool start_leases(Parts *parts, const HostSettings *s, GError **error)
+{
+    const LeasesOptions options = { .folder = s->lease_storage != NULL ? storage_folder_named(parts->storage, s->lease_storage) : NULL,
+                                    .program = "/proc/self/exe",
+                                    .valid_us = s->lease_valid_us,
+                                    .io_max_us = s->lease_io_us,
+                                    .eyes = lease_eyes,
+                                    .look = lease_eyes_look,
+                                    .wanted = lease_eyes_wanted,
+                                    .user = parts };
+
+    if (s->lease_storage == NULL)
+        return true;
+    if (options.folder == NULL) {
+        g_set_error(error, LEASES_ERROR, LEASES_ERROR_SETTING, "--lease-storage %s: no --storage has that name", s->lease_storage);
+        return false;
+    }
+    parts->lease_folder = options.folder;
+    parts->proc = is_here(s->libvirt_uri) ? "/proc" : NULL;
+    parts->leases = leases_new(parts->host, &options, error);
+    return parts->leases != NULL;
+}
+
 /* ---- memory ---- */
 
 static void start_memory(Parts *parts, const HostSettings *s)
@@ -246,7 +327,7 @@ Parts *parts_start(Host *host, const HostSettings *settings, GError **error)
     start_libvirt(parts, settings);
     start_memory(parts, settings);
     if (!start_guest_channels(parts, settings, error) || !start_fence(parts, settings, error) || !start_peers(parts, settings, error) ||
-        !start_storage(parts, settings, error))
+        !start_storage(parts, settings, error) || !start_leases(parts, settings, error))
         return NULL;
     connection_start(parts->connection); /* everybody listens by now */
     return g_steal_pointer(&parts);
@@ -258,6 +339,7 @@ void parts_stop(Parts *parts)
         return;
     memory_free(g_steal_pointer(&parts->memory));
     fence_free(parts->fence);
+    leases_free(g_steal_pointer(&parts->leases));
     storage_free(parts->storage);
     peers_free(parts->peers);
     actions_free(parts->actions);

@@ -122,7 +122,9 @@ static bool same(const LeaseBlock *a, const LeaseBlock *b)
 
 static bool may_take(const LeaseFile *l, const LeaseBlock *found, const LeaseBlock *watched, int64_t since_us)
 {
-    if (strcmp(found->owner, FREE) == 0)
+    if (watched != NULL && found->generation < watched->generation)
+        return false; /* written too late; its owner writes over it */
+    if (strcmp(found->owner, FREE) == 0 || strcmp(found->owner, l->host) == 0)
         return true;
     return watched != NULL && same(found, watched) && lease_now_us() - since_us > l->times.valid_us + l->times.valid_us / 8;
 }
@@ -134,7 +136,7 @@ LeaseOutcome lease_file_take(const LeaseFile *l, const LeaseBlock *watched, int6
 
     if (!lease_file_read(l, ret_block, error))
         return LEASE_FILE_FAILED;
-    if (strcmp(ret_block->owner, l->host) != 0 && !may_take(l, ret_block, watched, since_us))
+    if (!may_take(l, ret_block, watched, since_us))
         return LEASE_FILE_HELD;
     mine = (LeaseBlock) { .generation = ret_block->generation + 1 };
     g_strlcpy(mine.owner, l->host, sizeof mine.owner);
@@ -170,7 +172,7 @@ LeaseOutcome lease_file_renew(const LeaseFile *l, LeaseBlock *mine, int64_t unti
     return LEASE_FILE_TAKEN;
 }
 
-bool lease_file_release(const LeaseFile *l, GError **error)
+static bool give(const LeaseFile *l, const char *to, GError **error)
 {
     LeaseBlock found;
 
@@ -178,7 +180,11 @@ bool lease_file_release(const LeaseFile *l, GError **error)
         return false;
     if (strcmp(found.owner, l->host) != 0)
         return true;
-    g_strlcpy(found.owner, FREE, sizeof found.owner);
-    found.generation++;
+    g_strlcpy(found.owner, to, sizeof found.owner);
+    found.generation += strcmp(to, FREE) != 0; /* a free block that comes too late must not look newer than the next owner's */
     return put(l, &found, error);
 }
+
+bool lease_file_release(const LeaseFile *l, GError **error) { return give(l, FREE, error); }
+
+bool lease_file_hand(const LeaseFile *l, const char *to, GError **error) { return give(l, to, error); }

@@ -58,5 +58,7 @@ LeaseOutcome lease_file_take(const LeaseFile *lease, const LeaseBlock *watched, 
 LeaseOutcome lease_file_renew(const LeaseFile *lease, LeaseBlock *mine, int64_t until_us, int64_t *ret_until_us, GError **error);
 /* Only what is ours is freed; the VM must be gone. False: error. */
 bool lease_file_release(const LeaseFile *lease, GError **error);
+/* The VM runs on host @to now, which it moved to: the lease is that host's, as if it had taken it, and no third one's meanwhile. */
+bool lease_file_hand(const LeaseFile *lease, const char *to, GError **error);
 
 #endif

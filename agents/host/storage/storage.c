@@ -391,3 +391,14 @@ const char *storage_folder(const Storage *storage, const char *id)
     }
     return NULL;
 }
+
+const char *storage_folder_named(const Storage *storage, const char *name)
+{
+    for (guint i = 0; i < storage->domains->len; i++) {
+        const Domain *d = storage->domains->pdata[i];
+
+        if (strcmp(d->name, name) == 0)
+            return d->folder;
+    }
+    return NULL;
+}

@@ -32,6 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Storage, storage_free)
 const char *storage_of_path(const Storage *storage, const char *path);
 /* Folder of domain @id; NULL: not known here. Borrowed. */
 const char *storage_folder(const Storage *storage, const char *id);
+/* The same of the one called @name. */
+const char *storage_folder_named(const Storage *storage, const char *name);
 /* The UUID a domain called @name has when none is given: the same on every host. Caller frees. */
 char *storage_id(const char *name);
 
