@@ -89,6 +89,7 @@ static void on_start(GMarkupParseContext *context, const char *element, const ch
 
     if (strcmp(element, "resource-agent") == 0 && r->metadata->name == NULL) {
         r->metadata->name = g_strdup(attribute(names, values, "name"));
+        g_free(r->metadata->shortdesc); /* of one before it that had no name */
         r->metadata->shortdesc = g_strdup(attribute(names, values, "shortdesc"));
     } else if (strcmp(element, "parameter") == 0) {
         begin_parameter(r, names, values, error);
