@@ -331,6 +331,16 @@ static bool add_domain(Storage *storage, const char *text, GError **error)
     return true;
 }
 
+/* With host.up: where a VM that uses it can run. */
+static void tell_domains(Storage *storage)
+{
+    Value *list = value_list();
+
+    for (guint i = 0; i < storage->domains->len; i++)
+        value_append(list, value_string(((const Domain *) storage->domains->pdata[i])->id));
+    host_set_fact(storage->host, "storage", list);
+}
+
 Storage *storage_new(Host *host, const StorageOptions *options, GError **error)
 {
     g_autoptr(Storage) storage = g_new0(Storage, 1);
@@ -350,6 +360,7 @@ Storage *storage_new(Host *host, const StorageOptions *options, GError **error)
         health_init(&d->health, &limits, clock_now_us());
         probe_start(d);
     }
+    tell_domains(storage);
     storage->timer = g_timeout_add((guint) MAX(options->interval_us / US_PER_MS, 20), on_timer, storage);
     host_on_online(host, on_online, storage);
     return g_steal_pointer(&storage);
