@@ -89,8 +89,11 @@ void check_input(World *w, Seat *seat, const EngineInput *input)
 {
     if (input->kind == INPUT_EVENT || input->kind == INPUT_ENTITY)
         knows_event(w, seat, input->event);
-    if (input->kind == INPUT_OPERATOR && g_strcmp0(input->verb, "confirm-off") == 0 && thing_find(w, input->target) != NULL)
-        seat->knows[thing_find(w, input->target)->number].off = true;
+    if (input->kind == INPUT_OPERATOR && g_strcmp0(input->verb, "confirm-off") == 0 && thing_find(w, input->target) != NULL) {
+        Knows *knows = &seat->knows[thing_find(w, input->target)->number];
+
+        knows->off |= knows->gone_us[SEEN_SESSION] != 0; /* of a host that is still heard it is refused */
+    }
     if (input->kind == INPUT_RESULT && input->result->state == RESULT_DONE &&
         g_strcmp0(json_string_or(input->result->values, "state", NULL), "off") == 0)
         for (guint i = w->orders->len; i-- > 0;) {

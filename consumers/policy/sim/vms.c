@@ -127,7 +127,7 @@ void vm_end(World *w, Vm *vm, Host *host, const char *kind, const char *intent, 
 
 void vm_pause(World *w, Vm *vm, const char *reason)
 {
-    if (!vm_runs(vm))
+    if (!vm_runs(vm) || vm->guest == GUEST_PANICKED) /* its vCPUs stand still: nothing is written */
         return;
     vm->copies[0].state = COPY_PAUSED;
     vm->copies[0].reason = reason;
