@@ -154,6 +154,7 @@ static unsigned lifecycle(const DomainEvent *event, VmPast *past, const char *in
         ret[0] = started(event->detail, intent);
         return past->incoming ? 0 : 1;
     case VIR_DOMAIN_EVENT_SUSPENDED:
+        past->io_paused = event->detail == VIR_DOMAIN_EVENT_SUSPENDED_IOERROR;
         ret[0] = suspended(event->detail, past, intent, now_us);
         return 1;
     case VIR_DOMAIN_EVENT_RESUMED:
@@ -246,13 +247,18 @@ static unsigned job_completed(const DomainEvent *event, VmPast *past, VmWord *re
     return 1;
 }
 
-static void remember_io_error(const DomainEvent *event, VmPast *past, int64_t now_us)
+/* libvirt 9.0 tells the reason after the pause. */
+static unsigned io_error(const DomainEvent *event, VmPast *past, int64_t now_us, VmWord *ret)
 {
     if (event->kind != VIR_DOMAIN_EVENT_IO_ERROR_PAUSE)
-        return;
+        return 0;
     past->io_us = now_us;
     if (event->reason != NULL && event->reason[0] != '\0')
         g_strlcpy(past->io_reason, event->reason, sizeof past->io_reason);
+    if (!past->io_paused || strcmp(io_reason(past), "io-error") == 0)
+        return 0;
+    ret[0] = state_word("paused", "none", io_reason(past));
+    return 1;
 }
 
 unsigned vm_words_of_event(const DomainEvent *event, VmPast *past, const char *intent, int64_t now_us, VmWord ret[VM_WORDS_MAX])
@@ -266,8 +272,7 @@ unsigned vm_words_of_event(const DomainEvent *event, VmPast *past, const char *i
         return watchdog(event, past, now_us, ret);
     case VIR_DOMAIN_EVENT_ID_IO_ERROR:
     case VIR_DOMAIN_EVENT_ID_IO_ERROR_REASON:
-        remember_io_error(event, past, now_us);
-        return 0;
+        return io_error(event, past, now_us, ret);
     case VIR_DOMAIN_EVENT_ID_CONTROL_ERROR: /* its qemu does not obey libvirt any more: nobody knows how it is */
         ret[0] = state_word("unknown", "unknown", "control-error");
         return 1;

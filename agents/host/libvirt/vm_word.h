@@ -25,6 +25,7 @@ typedef struct VmPast {
     int watchdog_action;
     int64_t reboot_us;      /* when it was told: a firmware resets more than once */
     int64_t io_us;          /* when an I/O error paused it */
+    bool io_paused;         /* it was told to be so: its reason may come after */
     char io_reason[16];     /* "enospc" …; "": not said */
     int shutdown;           /* detail of the shutdown that began, + 1; 0: none */
     bool panicked, crashloaded;
