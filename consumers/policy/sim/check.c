@@ -19,6 +19,8 @@ static void knows_host_evidence(Knows *knows, const Event *event, int64_t now_us
     unsigned c = g_strcmp0(channel, "storage") == 0 ? SEEN_STORAGE : g_strcmp0(channel, "bmc") == 0 ? SEEN_BMC : SEEN_NETWORK;
     bool off = g_strcmp0(says, "off") == 0, gone = off || g_strcmp0(says, "gone") == 0;
 
+    if (g_strcmp0(channel, "kdump") == 0) /* says neither that it lives nor that it is gone */
+        return;
     knows->gone_us[c] = gone ? now_us : 0;
     if (c == SEEN_BMC && (off || g_strcmp0(says, "alive") == 0)) /* a BMC that does not answer takes nothing back */
         knows->off = off;
