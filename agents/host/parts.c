@@ -272,6 +272,7 @@ static bool start_storage(Parts *parts, const HostSettings *s, GError **error)
                                      .gone_us = s->storage_gone_us,
                                      .silent_us = s->storage_silent_us,
                                      .slow_us = s->storage_slow_us,
+                                     .outlive = true,
                                      .full_percent = (unsigned) s->storage_full_percent };
 
     parts->storage = storage_new(parts->host, &options, error);

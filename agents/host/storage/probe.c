@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -109,6 +108,18 @@ static void cycle(Probe *p)
         printf("error %d %s: %s\n", error, p->failed, g_strerror(error));
 }
 
+/* Another probe of this host, of a later agent, beats in the same place. */
+static bool is_replaced(Probe *p)
+{
+    int fd = block_open(p->own, O_RDONLY);
+    Beat beat;
+    bool replaced = fd >= 0 && pread(fd, p->back, BLOCK_BYTES, 0) == BLOCK_BYTES && beat_read(p->back, &beat) && beat.counter != p->counter;
+
+    if (fd >= 0)
+        close(fd);
+    return replaced;
+}
+
 int probe_main(int argc, char **argv)
 {
     Probe p = { 0 };
@@ -118,17 +129,17 @@ int probe_main(int argc, char **argv)
         fprintf(stderr, "mend-host " PROBE_VERB " FOLDER HOST BOOT INTERVAL_MS: a part of mend-host, not to be started by hand\n");
         return 2;
     }
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGPIPE, SIG_IGN);
     p = (Probe) { .folder = argv[1], .host = argv[2], .boot_id = argv[3] };
     p.place = g_build_filename(p.folder, BLOCK_FOLDER, NULL);
     p.own = g_strconcat(p.place, "/" BEAT_PREFIX, p.host, NULL);
     p.block = block_memory(2);
     p.back = p.block + BLOCK_BYTES;
     p.counter = (uint64_t) clock_wall_us(); /* beyond that of an earlier process */
-    for (;;) {
+    for (bool orphan = false; !orphan || !is_replaced(&p);) {
         cycle(&p);
-        if (fflush(stdout) != 0)
-            return 0;
+        orphan = fflush(stdout) != 0 || ferror(stdout) != 0 || orphan;
         g_usleep((gulong) interval_ms * 1000);
     }
+    return 0;
 }

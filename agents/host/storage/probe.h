@@ -5,7 +5,9 @@
  *   space FREE TOTAL              bytes
  *   beat LATENCY_US               the cycle went well: how long its write, sync and read took
  *   error ERRNO WHAT              it did not
- * The last line of a cycle is beat or error. It ends when its stdout is closed or its parent is gone. */
+ * The last line of a cycle is beat or error.
+ * When nobody reads any more (the agent ended) it goes on beating: the host lives, and must not be taken for dead because one process of it
+ * is gone. It ends when another probe of this host beats there. */
 #ifndef MEND_HOST_PROBE_H
 #define MEND_HOST_PROBE_H
 

@@ -48,6 +48,7 @@ struct Storage {
     GPtrArray *domains; /* of Domain */
     GHashTable *words;  /* UUID → Word */
     guint timer;
+    bool ending; /* the probes are to outlive it */
 };
 
 G_DEFINE_QUARK(mend-storage-error-quark, storage_error)
@@ -213,7 +214,7 @@ static void probe_stop(Domain *d)
 {
     if (d->cancel != NULL)
         g_cancellable_cancel(d->cancel);
-    if (d->probe != NULL)
+    if (d->probe != NULL && !d->storage->ending)
         g_subprocess_force_exit(d->probe);
     g_clear_object(&d->cancel);
     g_clear_object(&d->lines);
@@ -370,6 +371,7 @@ void storage_free(Storage *storage)
 {
     if (storage == NULL)
         return;
+    storage->ending = storage->options.outlive;
     if (storage->timer != 0)
         g_source_remove(storage->timer);
     g_ptr_array_unref(storage->domains);

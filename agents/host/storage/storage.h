@@ -15,6 +15,7 @@ typedef struct StorageOptions {
     int64_t gone_us;            /* another host's beat stands for so long: it gives no sign of life */
     int64_t silent_us, slow_us; /* see health.h */
     unsigned full_percent;
+    bool outlive;               /* at the end the probes go on beating: the host is not dead because its agent is */
 } StorageOptions;
 
 #define STORAGE_MAX 64
@@ -25,7 +26,7 @@ typedef enum { STORAGE_ERROR_SETTING } StorageError;
 
 /* NULL: error, which names the setting. */
 Storage *storage_new(Host *host, const StorageOptions *options, GError **error);
-void storage_free(Storage *storage); /* probes are ended; NULL is fine */
+void storage_free(Storage *storage); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Storage, storage_free)
 
 /* UUID of the domain whose folder @path is in; NULL: none of them. Borrowed. */

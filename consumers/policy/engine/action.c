@@ -127,6 +127,11 @@ static void resolve_start(Stage *s, const Step *step, const EntityState *not_on,
     EntityState *vm = deed->target, *host = NULL;
     char *why = NULL;
 
+    if (s->engine->now_us < s->engine->takeover_until_us) {
+        deed_wait(deed, WAIT_BACKOFF, g_strdup("another engine acted before this one: a start it began is heard of first"));
+        deed->until_us = s->engine->takeover_until_us;
+        return;
+    }
     if (vm->vm->copies->len == 1 && host_is_up(((const Copy *) vm->vm->copies->pdata[0])->host))
         host = ((const Copy *) vm->vm->copies->pdata[0])->host;
     if (!proof_allows(vm, host, &why)) {
@@ -454,6 +459,19 @@ static void start_answered(Stage *s, EntityState *vm, const Result *result)
     }
 }
 
+/* It runs there, though nobody has told of it yet: it is lost again when that host is. */
+static void vm_started_by(Stage *s, EntityState *vm, const Command *command)
+{
+    static const char *const down[] = { "lost", "stopped", "crashed", NULL };
+    EntityState *host = host_by_agent(s->engine, command->agent);
+
+    if (host == NULL || !g_strv_contains(down, vm->state))
+        return;
+    vm->vm->host = host;
+    text_set(&vm->state, "starting");
+    text_set(&vm->intent, "none");
+}
+
 void action_answered(Stage *s, const Command *command, const Result *result)
 {
     EntityState *target = command == NULL ? NULL : entity_find(s->engine, command->entity);
@@ -468,6 +486,8 @@ void action_answered(Stage *s, const Command *command, const Result *result)
         boot_failed(s, target);
     if (strcmp(command->action, "vm.start") == 0 || strcmp(command->action, "vm.migrate") == 0) {
         start_answered(s, target, result);
+        if (done && target->vm != NULL && strcmp(command->action, "vm.start") == 0 && g_strcmp0(state, "running") == 0)
+            vm_started_by(s, target, command);
     } else if (strcmp(command->action, "vm.stop") == 0 && done && g_strcmp0(state, "stopped") == 0) {
         EntityState *host = host_by_agent(s->engine, command->agent);
 

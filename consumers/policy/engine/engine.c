@@ -498,6 +498,8 @@ void commands_again(Stage *s)
     }
 }
 
+#define TAKEOVER_US (30 * US_PER_S) /* a start that is under way is heard of by then */
+
 static void step_acting(Stage *s, uint64_t epoch)
 {
     Engine *engine = s->engine;
@@ -509,6 +511,9 @@ static void step_acting(Stage *s, uint64_t epoch)
                                                                                                    : "this engine acts");
     if (epoch == 0)
         return;
+    if (epoch > engine->own_epoch + 1) /* another engine acted before, and only it knows what it began */
+        engine->takeover_until_us = engine->now_us + TAKEOVER_US;
+    engine->own_epoch = epoch;
     commands_again(s);
     s->wake = UINT32_MAX;
 }

@@ -74,6 +74,8 @@ Engine *engine_restore(const json_t *snapshot, Policy *policy, GError **error);
 /* Reading. */
 const Policy *engine_policy(const Engine *engine);
 uint64_t engine_epoch(const Engine *engine); /* 0: not acting */
+/* Nothing is started on @host (its path) for now: too much failed there. */
+bool engine_excludes(Engine *engine, const char *host);
 int64_t engine_due_us(const Engine *engine);
 uint64_t engine_sequence(const Engine *engine); /* newest event's */
 /* State of @path and the sequence it came with; false: never heard of. */

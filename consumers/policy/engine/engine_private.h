@@ -62,6 +62,8 @@ struct Engine {
     DueHeap due;
     uint64_t epoch;                /* 0: not acting */
     int64_t now_us, guard_until_us, timer_us;
+    uint64_t own_epoch;            /* the last one this engine acted under; 0: none */
+    int64_t takeover_until_us;     /* until then no VM is started: another engine may have begun to */
     bool observer_fault, paused;
     char *paused_by, *paused_why;  /* or NULL */
     int64_t paused_since_us;

@@ -168,3 +168,10 @@ void quarantine_from_json(Engine *engine, const json_t *all)
             failure_add(trouble, json_string_value(json_array_get(at, 1)), json_integer_value(json_array_get(at, 0)));
     }
 }
+
+bool engine_excludes(Engine *engine, const char *host)
+{
+    const EntityState *entity = entity_find(engine, host);
+
+    return entity != NULL && quarantine_until_us(engine, entity) != 0;
+}

@@ -67,6 +67,8 @@ json_t *engine_snapshot(const Engine *engine)
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
     json_object_set_new(json, "now_us", json_integer(engine->now_us));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
+    json_object_set_new(json, "own_epoch", json_integer((json_int_t) engine->own_epoch));
+    json_object_set_new(json, "takeover_until_us", json_integer(engine->takeover_until_us));
     json_object_set_new(json, "timer_us", json_integer(engine->timer_us));
     json_object_set_new(json, "observer_fault", json_boolean(engine->observer_fault));
     json_object_set_new(json, "paused", json_boolean(engine->paused));
@@ -232,6 +234,8 @@ Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
     engine->epoch = (uint64_t) json_int_or(json, "epoch", 0);
     engine->now_us = json_int_or(json, "now_us", 0);
     engine->guard_until_us = json_int_or(json, "guard_until_us", 0);
+    engine->own_epoch = (uint64_t) json_int_or(json, "own_epoch", 0);
+    engine->takeover_until_us = json_int_or(json, "takeover_until_us", 0);
     engine->timer_us = json_int_or(json, "timer_us", NEVER_US);
     engine->observer_fault = json_bool_or(json, "observer_fault", false);
     engine->paused = json_bool_or(json, "paused", false);

@@ -70,6 +70,7 @@ static void knows_event(World *w, Seat *seat, const Event *event)
             knows->job_us = 0; /* no job outlives the copy it is done to */
         knows->unknown = strcmp(state, "unknown") == 0;
         knows->stopped_on_purpose = is_one_of(state, downs) && is_one_of(event_data_string(event, "intent"), purposes);
+        knows->full = strcmp(state, "running") != 0 && (knows->full || g_strcmp0(event_data_string(event, "reason"), "enospc") == 0);
         knows->paused_by_storage = strcmp(state, "paused") == 0 && is_one_of(event_data_string(event, "reason"), reasons);
         if (thing->kind == THING_VM && (strcmp(state, "stopped") == 0 || strcmp(state, "crashed") == 0))
             knows->job_us = 0; /* what was in progress ended with it */
@@ -104,7 +105,9 @@ void check_input(World *w, Seat *seat, const EngineInput *input)
 
             if (strcmp(order->command->id, input->result->command_id) == 0) {
                 /* Late, nobody waits for it any more; of a host that has been heard since, it may be from before that life. */
-                if (seat_now_us(w, seat) <= order->command->deadline_ms * US_PER_MS && knows->gone_us[SEEN_SESSION] != 0)
+                bool own = order->command->epoch == engine_epoch(seat->engine); /* another engine's is nothing it waits for */
+
+                if (own && seat_now_us(w, seat) <= order->command->deadline_ms * US_PER_MS && knows->gone_us[SEEN_SESSION] != 0)
                     knows->off = true;
                 break;
             }
@@ -237,16 +240,17 @@ static void check_fence(World *w, Seat *seat, const Order *order)
         world_fail(w, INVARIANT_FENCING, "%s is fenced, and the engine was told that it is off", host->thing.id);
 }
 
-/* Stopped because its storage is full, a VM stays: elsewhere the storage is as full. A host that is no longer heard, or has lost the VM's
- * lease, is a reason of its own. */
+/* Stopped because its storage is full, a VM stays: elsewhere the storage is as full. A host that is no longer heard, is excluded, or has
+ * lost the VM's lease is a reason of its own. */
 static void check_full_stays(World *w, Seat *seat, const Order *order)
 {
     const Vm *vm = (const Vm *) (const void *) order->target;
     const char *to = json_string_or(order->command->arguments, "host", "");
 
-    if (order->target->kind != THING_VM || strcmp(order->command->action, "vm.start") != 0 || !vm->was_full || !w->storages[vm->storage].full ||
+    if (order->target->kind != THING_VM || strcmp(order->command->action, "vm.start") != 0 || !vm->was_full ||
+        !seat->knows[vm->thing.number].full || !w->storages[vm->storage].full ||
         strcmp(to, vm->home->thing.id) == 0 || seat->knows[vm->home->thing.number].gone_us[SEEN_SESSION] != 0 ||
-        seat->knows[vm->thing.number].lease_expired)
+        seat->knows[vm->thing.number].lease_expired || engine_excludes(seat->engine, vm->home->thing.path))
         return;
     if (order->command->incident != NULL && strcmp(vm->stopped_for, order->command->incident) == 0)
         world_fail(w, INVARIANT_PAUSED_STAYS, "%s was paused since its storage is full, and is to move from %s to %s", vm->thing.id,

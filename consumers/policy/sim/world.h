@@ -199,7 +199,7 @@ typedef struct Broker {
 /* What an engine was last told of a thing: rules about what it may know are held against this. */
 typedef struct Knows {
     uint64_t sequence;
-    bool unknown, stopped_on_purpose, paused_by_storage, lease_expired;
+    bool unknown, stopped_on_purpose, paused_by_storage, lease_expired, full;
     int64_t job_us;                /* a job began; 0: none is under way */
     int64_t gone_us[5];            /* hosts: since when each channel says gone, CHANNEL_…; 0: it does not */
     bool off;                      /* told, and not up since */
