@@ -14,6 +14,7 @@ G_DEFINE_QUARK(mend-story-error-quark, story_error)
 #define RECORDS_MAX 400
 #define EVENTS_MAX 20
 #define CANDIDATES_MAX 8
+#define LINES_OF_AN_EVENT 8 /* what is told between an event and the incident it opens, at most: copies, proofs */
 
 struct Teller {
     json_t *story;
@@ -59,7 +60,7 @@ static json_t *take_last_event(Teller *t)
     json_t *lines = json_array();
     size_t from = json_array_size(t->events);
 
-    while (from > 0 && json_array_size(t->events) - from < 3) {
+    while (from > 0 && json_array_size(t->events) - from < LINES_OF_AN_EVENT) {
         const char *what = json_string_or(json_array_get(t->events, from - 1), "what", "");
 
         from--;

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""From a host that falls silent to its power being off: engine, proxy, fence_ipmilan, BMC. And with a dead BMC: a person is asked, and a
-person's word counts, with their name and reason."""
+"""From a host that falls silent to its power being off: engine, proxy, fence_ipmilan, BMC; a host of which only the agent died is left
+alone. And with a dead BMC: a person is asked, and a person's word counts, with their name and reason."""
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -25,9 +26,14 @@ class Fenced(mendsite.Site):
                    '--storage', 'shared=' + self.path('shared'), *options)
         mendsite.wait_for(name, lambda: self.entities().get('host/' + ident, {}).get('state') == 'up', 30)
 
-    def silence(self):
+    def agent_dies(self):
         time.sleep(4)  # the others have seen its beats on storage
         self.stop('victim', signal.SIGKILL)
+
+    def host_dies(self):
+        """All its processes end at once: also the one that goes on beating when the agent is gone."""
+        for line in subprocess.run(['pgrep', '-f', 'storage-probe .*' + VICTIM], stdout=subprocess.PIPE, text=True).stdout.split():
+            os.kill(int(line), signal.SIGKILL)
 
     def why(self, *words, timeout=60):
         mendsite.wait_for(' '.join(words), lambda: all(word in self.mend('why', 'host/' + VICTIM, check=False).stdout for word in words), timeout, 0.2)
@@ -57,7 +63,11 @@ def main():
         return 77
     with bmc.Bmc() as switch, Fenced() as site:
         start(site, switch)
-        site.silence()
+        site.agent_dies()
+        time.sleep(25)  # several times what it takes to judge a host
+        assert 'judged off' not in site.mend('why', 'host/' + VICTIM).stdout and switch.calls == [], 'a host was shot because its agent had died'
+
+        site.host_dies()
         began = time.monotonic()
         story = site.why('judged off')
         assert switch.calls == ['off'] and not switch.power, switch.calls
@@ -68,7 +78,8 @@ def main():
         site.host('victim', VICTIM)
         site.why('judged alive')
         switch.kill()
-        site.silence()
+        site.agent_dies()
+        site.host_dies()
         site.why('needs-human', timeout=200)
         assert switch.calls == ['off']
         site.mend('operate', 'confirm-off', 'host/' + VICTIM, '--who', 'ada', '--comment', 'I pulled its plugs')
