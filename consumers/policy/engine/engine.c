@@ -273,9 +273,9 @@ static void observer_event(Stage *s, const Event *event)
         return;
     s->engine->observer_fault = fault;
     put_record(s, fault ? "hold" : "hold.released", NULL, event_fields(event)->entity, json_incref(event_data(event)),
-               fault ? "too many are gone at once: the observer is ill, nothing is begun" : "the observer is well again");
+               fault ? "too many are gone at once: the observer is ill" : "the observer is well again");
     if (fault)
-        put_notice(s, "hold", "log", NULL, "the observer is ill: nothing is begun until it is well");
+        put_notice(s, "hold", "log", NULL, "the observer is ill: until it is well nothing is begun because of somebody's silence");
     else
         s->wake = UINT32_MAX;
 }

@@ -66,14 +66,40 @@ static bool guard_opens(const GateAsk *ask, Saying *saying)
     return start_seen_enough(engine) || engine->now_us >= at_most_us;
 }
 
+static bool agent_is_silent(const EntityState *agent)
+{
+    return agent != NULL && (strcmp(agent->state, "late") == 0 || strcmp(agent->state, "lost") == 0 || strcmp(agent->state, "closed") == 0);
+}
+
+/* An ill observer misjudges silence, not what is said: a service that its own agent tells of as failed has failed, and so has a VM that its
+ * host tells of as stopped. What that same agent can mend where it stands needs nobody else's word. */
+static bool agent_told_and_mends(const GateAsk *ask)
+{
+    const EntityState *entity = ask->incident->entity;
+    g_autofree char *path = entity->agent == NULL ? NULL : g_strdup_printf("agent/%s", entity->agent);
+
+    if (path == NULL || ask->deed->kind != DEED_COMMANDS || agent_is_silent(entity_find(ask->stage->engine, path)))
+        return false;
+    for (guint i = 0; i < ask->deed->commands->len; i++) {
+        const Command *command = ask->deed->commands->pdata[i];
+
+        if (g_strcmp0(command->agent, entity->agent) != 0 || !(g_str_has_prefix(command->action, "service.") || strcmp(command->action, "vm.start") == 0))
+            return false;
+    }
+    return true;
+}
+
 static bool observer_opens(const GateAsk *ask, Saying *saying)
 {
-    saying->capped = true; /* machines that stay away keep an observer ill for as long */
-    bool independent = evidence_is_independent(ask->stage->engine, ask->incident->entity);
+    const Engine *engine = ask->stage->engine;
+    const char *in_spite = !engine->observer_fault                                                   ? "well"
+                           : evidence_is_independent(ask->stage->engine, ask->incident->entity) ? "ill, but others saw it too"
+                           : agent_told_and_mends(ask)                                               ? "ill, but its own agent told of it and mends it"
+                                                                                                     : NULL;
 
-    say(saying, ask->stage->engine->observer_fault ? independent ? "ill, but others saw it too" : "ill" : "well");
-    saying->capped = true;
-    return !ask->stage->engine->observer_fault || independent;
+    say(saying, "%s", in_spite == NULL ? "ill" : in_spite);
+    saying->capped = true; /* machines that stay away keep an observer ill for as long */
+    return in_spite != NULL;
 }
 
 static bool observe_only_opens(const GateAsk *ask, Saying *saying)
