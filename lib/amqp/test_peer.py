@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 
+import proton._handlers
 from proton import Condition, Delivery, Message, Terminus
 from proton.handlers import MessagingHandler
 from proton.reactor import ApplicationEvent, Container, EventInjector
@@ -191,6 +192,10 @@ def commands(peer, injector):
     import os
     os._exit(0)  # the test is over
 
+
+# The bindings of 0.37 let a deadline run out on a connection that has just ended, and end themselves over it.
+update = proton._handlers.IOHandler.update
+proton._handlers.IOHandler.update = staticmethod(lambda transport, *rest: transport is None or update(transport, *rest))
 
 with socket.create_server(('127.0.0.1', 0)) as probe:
     free_port = probe.getsockname()[1]
