@@ -36,6 +36,9 @@ void tell(Plugin *p, Fact *fact)
         case FACT_NO_ROOM: /* it is told, but cannot be asked for */
             count(p, METRIC_DROPPED, 1);
             break;
+        case FACT_ASIDE:
+            fact_set_aside(fact);
+            break;
         case FACT_NEW:
             show_entity(p, entities_find(p->entities, fact->entity));
             break;

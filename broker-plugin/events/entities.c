@@ -75,6 +75,15 @@ static bool is_old(const EntityState *s, const Fact *fact)
     return fact->occurred_us < s->occurred_us;
 }
 
+/* The two ends of a migration tell in any order. */
+static bool is_aside(const EntityState *s, const Fact *fact)
+{
+    const char *to = json_string_value(json_object_get(fact->data, "to"));
+
+    return strcmp(fact->kind, "vm.stopped") == 0 && to != NULL && g_strcmp0(json_string_value(json_object_get(fact->data, "reason")), "migrated") == 0 &&
+           g_strcmp0(s->source, fact->source) != 0 && g_strcmp0(json_string_value(json_object_get(s->data, "host")), to) == 0;
+}
+
 FactNews entities_take(Entities *e, const Fact *fact)
 {
     EntityState *s = g_hash_table_lookup(e->states, fact->entity);
@@ -89,6 +98,8 @@ FactNews entities_take(Entities *e, const Fact *fact)
         g_hash_table_insert(e->states, s->entity, s);
     } else if (is_old(s, fact)) {
         return FACT_OLD;
+    } else if (is_aside(s, fact)) {
+        return FACT_ASIDE;
     }
     /* A service that is said again to be as it is known to be, by somebody who does not number what happens. */
     same = g_strcmp0(s->kind, fact->kind) == 0 && fact->source_sequence == 0 && g_str_has_prefix(fact->kind, "service.");

@@ -13,13 +13,14 @@ typedef struct EntityState { /* borrowed views; changed only by the calls below 
     int64_t occurred_us;
 } EntityState;
 
-typedef enum { FACT_NEW, FACT_SAME, FACT_OLD, FACT_NO_ROOM } FactNews;
+typedef enum { FACT_NEW, FACT_SAME, FACT_OLD, FACT_NO_ROOM, FACT_ASIDE } FactNews;
 
 typedef struct Entities Entities;
 
 Entities *entities_new(size_t max);
 void entities_free(Entities *entities);
-/* NEW: the state changed (or was said with other words worth telling). SAME: known. OLD: overtaken on the way, or doubled. */
+/* NEW: the state changed (or was said with other words worth telling). SAME: known. OLD: overtaken on the way, or doubled.
+ * ASIDE: worth telling, but not what is true of the entity: a VM ended where it left, and was seen already where it went. */
 FactNews entities_take(Entities *entities, const Fact *fact);
 void entities_published(Entities *entities, const char *entity, uint64_t sequence);
 const EntityState *entities_find(const Entities *entities, const char *entity);

@@ -67,6 +67,13 @@ Fact *fact_new(const char *kind, const char *entity, const char *source, int64_t
     return fact;
 }
 
+void fact_set_aside(Fact *fact)
+{
+    fact->lasting = false;
+    g_free(fact->key);
+    fact->key = key_of(fact, row_of(fact->kind));
+}
+
 void fact_free(Fact *fact)
 {
     if (fact == NULL)

@@ -23,6 +23,8 @@ Fact *fact_new(const char *kind, const char *entity, const char *source, int64_t
 bool fact_is_known(const char *kind); /* its severity and lastingness are Mend's own, whatever its agent says */
 void fact_free(Fact *fact);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Fact, fact_free)
+/* It only happened: it is no state of its entity, and replaces none that waits. */
+void fact_set_aside(Fact *fact);
 const char *fact_state(const Fact *fact); /* "failed" of "service.failed" */
 /* Adds a text to its data; NULL is left out. */
 void fact_say(Fact *fact, const char *key, const char *text);

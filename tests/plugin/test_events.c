@@ -3,6 +3,7 @@
 
 #include "broker-plugin/abi.h"
 #include "broker-plugin/bridge.h"
+#include "broker-plugin/events/entities.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 
@@ -279,6 +280,30 @@ static void test_many_names_do_not_fill_memory(void)
     g_assert_cmpuint(shown, ==, 50);
 }
 
+static FactNews take_vm(Entities *entities, const char *kind, const char *source, const char *host, const char *reason, const char *to)
+{
+    g_autoptr(Fact) fact = fact_new(kind, "vm/v", source, 1, NULL);
+
+    fact_say(fact, "host", host);
+    fact_say(fact, "reason", reason);
+    fact_say(fact, "to", to);
+    return entities_take(entities, fact);
+}
+
+static void test_both_ends_of_a_migration_tell_in_any_order(void)
+{
+    Entities *entities = entities_new(4);
+
+    g_assert_cmpint(take_vm(entities, "vm.running", "agent-a", "a", NULL, NULL), ==, FACT_NEW);
+    g_assert_cmpint(take_vm(entities, "vm.running", "agent-b", "b", "migrated", NULL), ==, FACT_NEW);
+    g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-a", "a", "migrated", "b"), ==, FACT_ASIDE);
+    g_assert_cmpstr(entities_find(entities, "vm/v")->kind, ==, "vm.running");
+    g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-b", "b", "migrated", "a"), ==, FACT_NEW); /* a did not say yet */
+    g_assert_cmpint(take_vm(entities, "vm.running", "agent-a", "a", "migrated", NULL), ==, FACT_NEW);
+    g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-b", "b", "shutdown", NULL), ==, FACT_NEW);
+    entities_free(entities);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -292,6 +317,7 @@ int main(int argc, char **argv)
     g_test_add_func("/plugin/events/given-back", test_what_the_bus_gave_back_is_told_again);
     g_test_add_func("/plugin/events/identity", test_nobody_speaks_for_another);
     g_test_add_func("/plugin/events/nameless", test_one_connection_without_a_user_keeps_one_name);
+    g_test_add_func("/plugin/events/migration", test_both_ends_of_a_migration_tell_in_any_order);
     g_test_add_func("/plugin/events/last-words", test_last_words);
     g_test_add_func("/plugin/events/rubbish", test_rubbish_is_quarantined_with_a_reason);
     g_test_add_func("/plugin/events/flood", test_a_flood_is_cut);
