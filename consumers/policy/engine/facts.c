@@ -334,12 +334,24 @@ static void host_event(Stage *s, EntityState *entity, const Event *event)
     }
 }
 
+/* Nobody is there to say that the guard has ended it: the agent died or is cut off, though its host lives. */
+static void lease_ended(Stage *s, EntityState *entity, const EntityState *host, const Event *event)
+{
+    g_autoptr(GPtrArray) vms = g_ptr_array_new();
+
+    if (strcmp(entity->state, "stopped") == 0 || vm_paused_by_storage(entity))
+        return;
+    g_ptr_array_add(vms, entity);
+    evidence_lost(s, vms, host, "lease expired", event);
+}
+
 /* The word of one who looks at another's lease may be late: the VM may run elsewhere by now, and have its lease there. */
 static void lease_event(Stage *s, EntityState *entity, const Event *event)
 {
     VmState *vm = entity->vm;
     const char *says = event_data_string(event, "says");
     const char *holder = event_data_string(event, "by") == NULL ? NULL : event_data_string(event, "host"); /* NULL: not told */
+    const EntityState *ended = NULL;
 
     vm->lease = true;
     if (g_strcmp0(says, "released") != 0 && g_strcmp0(says, "expired") != 0)
@@ -354,9 +366,12 @@ static void lease_event(Stage *s, EntityState *entity, const Event *event)
 
             if (vm_paused_by_storage(entity))
                 vm->lingers = strcmp(says, "expired") == 0 ? copy->host : NULL;
+            ended = strcmp(says, "expired") == 0 ? copy->host : ended;
             proof_copy_gone(s, entity, copy->host, how, event_fields(event)->id);
         }
     }
+    if (ended != NULL && vm->copies->len == 0 && !host_is_up(ended))
+        lease_ended(s, entity, ended, event);
     /* It must not go on where it is. What is to be left paused waits for a human. */
     if (vm->lingers != NULL && vm->copies->len == 0 && vm_paused_by_storage(entity) && strcmp(vm_on_io_error(s->engine, entity), "leave_paused") != 0)
         event_derive(s, entity, "vm.lost", event, json_pack("{s:s, s:s}", "reason", "its lease expired while it was paused", "intent", "none"));
