@@ -2,10 +2,13 @@
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 
-from mendsite import BUILD
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'lib'))
+
+from mendsite import BUILD  # noqa: E402
 
 
 class Agent:

@@ -173,7 +173,7 @@ class Sight(unittest.TestCase):
         self.addCleanup(server.terminate)
         standagent.until('nbdkit', lambda: os.path.exists(socket))
         return bad, ("<disk type='network' device='disk'><driver name='qemu' type='raw' cache='none' error_policy='stop'/>"
-                     "<source protocol='nbd'><host transport='unix' socket='%s'/></source><target dev='vda' bus='virtio'/></disk>" % socket)
+                     "<source protocol='nbd' name='disk'><host transport='unix' socket='%s'/></source><target dev='vda' bus='virtio'/></disk>" % socket)
 
     def test_io_errors(self):
         bad, xml = self.nbd('ill')
