@@ -60,6 +60,12 @@ static void test_a_vm_is_named_by_its_hardware(void)
     g_assert_cmpstr(identity->reboot, ==, again->reboot);
     g_assert_cmpuint(identity->epoch, ==, 1);
     g_assert_cmpuint(again->epoch, ==, 2);
+    g_autofree char *boot_id = g_build_filename(root, "proc/sys/kernel/random/boot_id", NULL);
+    g_assert_true(g_file_set_contents(boot_id, "0b0b0b0b-0000-4000-8000-000000000002\n", -1, NULL));
+    g_autoptr(Identity) rebooted = load(root, NULL);
+    g_assert_cmpstr(rebooted->reboot, ==, "0b0b0b0b-0000-4000-8000-000000000002");
+    g_assert_cmpstr(rebooted->hardware, ==, PRODUCT_UUID);
+    g_assert_cmpstr(rebooted->filesystem, ==, MACHINE_UUID);
     drop(root);
 }
 

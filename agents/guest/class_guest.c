@@ -149,6 +149,55 @@ static void unmonitor(GuestClass *guest, QmfCall *call)
         command_gate_raise(guest->context->gate, call, COMMAND_ERROR_NOT_FOUND, error->message);
 }
 
+static const Writable *writable_find(const GArray *writables, const char *object, const char *property)
+{
+    for (guint i = 0; i < writables->len; i++) {
+        const Writable *row = &g_array_index(writables, Writable, i);
+
+        if (g_strcmp0(row->object, object) == 0 && strcmp(row->property, property) == 0)
+            return row;
+    }
+    return NULL;
+}
+
+/* NULL: every value can be set. Caller frees. */
+static char *wrong_property(const GArray *writables, const char *object, const Value *values)
+{
+    const Value *item;
+    const char *name;
+    uint64_t number;
+
+    for (size_t i = 0; value_entry(values, i, &name, &item); i++) {
+        const Writable *row = writable_find(writables, object, name);
+
+        if (row == NULL)
+            return g_strdup_printf(MH_INVALID_ARGUMENTS ": no property '%.255s' of '%.255s' can be set", name, object != NULL ? object : "");
+        if (!value_as_uint(item, &number) || number > row->max)
+            return g_strdup_printf(MH_INVALID_ARGUMENTS ": %s is a number, 0 to %u", name, row->max);
+    }
+    return NULL;
+}
+
+static void set_properties(GuestClass *guest, QmfCall *call)
+{
+    const Value *arguments = qmf_call_arguments(call), *values = value_get(arguments, "values"), *item;
+    const char *object = value_get_string(arguments, "object"), *name;
+    g_autofree char *wrong = wrong_property(guest->context->writables, object, values);
+    uint64_t number;
+
+    if (wrong != NULL) {
+        command_gate_raise(guest->context->gate, call, COMMAND_ERROR_ARGUMENT, wrong);
+        return;
+    }
+    for (size_t i = 0; value_entry(values, i, &name, &item); i++) {
+        const Writable *row = writable_find(guest->context->writables, object, name);
+
+        if (value_as_uint(item, &number))
+            row->set((uint32_t) number, row->user);
+    }
+    command_gate_return(guest->context->gate, call, NULL, NULL, NULL);
+}
+
 static void on_method(QmfCall *call, void *user)
 {
     GuestClass *guest = user;
@@ -160,6 +209,8 @@ static void on_method(QmfCall *call, void *user)
         monitor(guest, call);
     else if (strcmp(method, "unmonitor") == 0)
         unmonitor(guest, call);
+    else if (strcmp(method, "set_properties") == 0)
+        set_properties(guest, call);
     else if (strcmp(method, "list") == 0)
         command_gate_return(guest->context->gate, call, output("services", watch_list_values(guest->context->watched)), NULL, NULL);
     else

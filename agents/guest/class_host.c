@@ -2,16 +2,15 @@
  * carries; libqmf2's own heartbeat (attributes) is the session's. */
 #include "agents/guest/classes.h"
 #include "agents/guest/host_facts.h"
-#include "agents/common/child.h"
+#include "agents/guest/host_power.h"
 
 #include "lib/base/clock.h"
-#include "lib/base/log.h"
 #include "lib/base/uuid.h"
 
 #include <string.h>
 
 #define RC_CANNOT_BE_SET 23 /* what the original answers for every lifetime but Custom */
-#define TOOL_TIMEOUT_US  (10 * US_PER_S)
+#define UPDATE_INTERVAL_MAX_S 3600
 
 struct HostClass {
     const ClassContext *context;
@@ -20,8 +19,7 @@ struct HostClass {
     uint32_t sequence;
     guint source;
     bool online;
-    Child *tool; /* shutdown, tuned-adm: one at a time */
-    QmfCall *call;
+    HostPower *power;
 };
 
 static void set_facts(HostClass *host)
@@ -90,6 +88,21 @@ static gboolean on_beat(void *user)
     return G_SOURCE_CONTINUE;
 }
 
+static void set_interval(HostClass *host, uint32_t interval_s)
+{
+    g_clear_handle_id(&host->source, g_source_remove);
+    if (interval_s > 0)
+        host->source = g_timeout_add_seconds(interval_s, on_beat, host);
+}
+
+static void set_update_interval(uint32_t interval_s, void *user)
+{
+    HostClass *host = user;
+
+    qmf_object_set(host->object, "update_interval", value_uint(VALUE_UINT32, interval_s));
+    set_interval(host, interval_s);
+}
+
 /* ---- methods ---- */
 
 static const char *uuid_of(const Identity *identity, const char *lifetime)
@@ -127,84 +140,6 @@ static void set_uuid(HostClass *host, QmfCall *call)
     }
 }
 
-/* The call is answered by what the tool said: nothing for shutdown, the last word of "Current active profile: X", lines "- NAME …". */
-static void on_tool(const ChildResult *result, void *user)
-{
-    HostClass *host = user;
-    QmfCall *call = g_steal_pointer(&host->call);
-    const char *method = qmf_call_method(call);
-    CommandGate *gate = host->context->gate;
-    Child *tool = g_steal_pointer(&host->tool);
-
-    if (result->timed_out || result->wait_status != 0) {
-        command_gate_raise(gate, call, COMMAND_ERROR_FAILED, MH_BACKEND);
-    } else if (strcmp(method, "get_power_profile") == 0) {
-        const char *colon = strrchr(result->output, ':');
-        g_autofree char *profile = g_strstrip(g_strdup(colon != NULL ? colon + 1 : ""));
-
-        command_gate_return(gate, call, output("profile", value_string(profile)), NULL, NULL);
-    } else if (strcmp(method, "list_power_profiles") == 0) {
-        g_auto(GStrv) lines = g_strsplit(result->output, "\n", -1);
-        Value *profiles = value_list();
-
-        for (char **line = lines; *line != NULL; line++)
-            if (g_str_has_prefix(*line, "- "))
-                value_append(profiles, value_bytes(VALUE_STRING, *line + 2, strcspn(*line + 2, " ")));
-        command_gate_return(gate, call, output("profiles", profiles), NULL, NULL);
-    } else if (strcmp(method, "set_power_profile") == 0) {
-        command_gate_return(gate, call, output("status", value_int(VALUE_INT32, 0)), NULL, NULL);
-    } else {
-        command_gate_return(gate, call, NULL, NULL, NULL);
-    }
-    child_free(tool);
-}
-
-/* False: the tool is not there or another one is at work; the call is still open. */
-static bool run_tool(HostClass *host, QmfCall *call, const char *const *argv)
-{
-    const ChildOptions options = {.argv = (char *const *) argv, .deadline_us = command_gate_deadline_us(call, TOOL_TIMEOUT_US),
-                                  .max_output_bytes = 16384};
-    g_autoptr(GError) error = NULL;
-
-    if (host->tool != NULL)
-        return false;
-    host->tool = child_start(&options, on_tool, host, &error);
-    if (host->tool == NULL)
-        log_debug("%s", error->message);
-    else
-        host->call = call;
-    return host->tool != NULL;
-}
-
-static void power(HostClass *host, QmfCall *call, const char *how)
-{
-    const char *const argv[] = {"/sbin/shutdown", how, "now", NULL};
-
-    if (!host->context->allow_power)
-        command_gate_raise(host->context->gate, call, COMMAND_ERROR_ARGUMENT,
-                           "power is not in the agent's hands here (mend-guest --allow-power)");
-    else if (!run_tool(host, call, argv))
-        command_gate_raise(host->context->gate, call, COMMAND_ERROR_FAILED, MH_BACKEND);
-}
-
-static void power_profile(HostClass *host, QmfCall *call)
-{
-    const char *method = qmf_call_method(call), *profile = value_get_string(qmf_call_arguments(call), "profile");
-    const char *const set[] = {"tuned-adm", "profile", profile, NULL}, *const get[] = {"tuned-adm", "active", NULL};
-    const char *const list[] = {"tuned-adm", "list", NULL};
-    CommandGate *gate = host->context->gate;
-
-    if (strcmp(method, "set_power_profile") == 0) {
-        if (profile == NULL || *profile == '\0' || *profile == '-' || !run_tool(host, call, set))
-            command_gate_raise(gate, call, COMMAND_ERROR_ARGUMENT, MH_INVALID_ARGUMENTS);
-    } else if (strcmp(method, "get_power_profile") == 0) {
-        if (!run_tool(host, call, get))
-            command_gate_raise(gate, call, COMMAND_ERROR_FAILED, MH_BACKEND);
-    } else if (!run_tool(host, call, list)) {
-        command_gate_return(gate, call, output("profiles", value_list()), NULL, NULL);
-    }
-}
-
 static void on_method(QmfCall *call, void *user)
 {
     HostClass *host = user;
@@ -217,15 +152,9 @@ static void on_method(QmfCall *call, void *user)
         command_gate_return(gate, call, output("uuid", value_string(uuid_of(host->context->identity, lifetime))), NULL, NULL);
     } else if (strcmp(method, "set_uuid") == 0) {
         set_uuid(host, call);
-    } else if (strcmp(method, "shutdown") == 0) {
-        power(host, call, "-h");
-    } else if (strcmp(method, "reboot") == 0) {
-        power(host, call, "-r");
     } else if (strcmp(method, "identify") == 0) { /* a beep; a virtual machine has nobody to hear it */
         command_gate_return(gate, call, NULL, NULL, NULL);
-    } else if (strstr(method, "power_profile") != NULL) {
-        power_profile(host, call);
-    } else {
+    } else if (!host_power_method(host->power, call)) {
         command_gate_raise(gate, call, COMMAND_ERROR_UNKNOWN, MH_NOT_IMPLEMENTED);
     }
 }
@@ -252,6 +181,7 @@ static QmfObject *agent_object(const ClassContext *context)
 HostClass *host_class_new(const ClassContext *context)
 {
     HostClass *host = g_new0(HostClass, 1);
+    const Writable interval = {"Host", "update_interval", UPDATE_INTERVAL_MAX_S, set_update_interval, host};
 
     host->context = context;
     host->heartbeat = matahari_class("heartbeat");
@@ -260,8 +190,9 @@ HostClass *host_class_new(const ClassContext *context)
     qmf_agent_add_class(context->agent, host->heartbeat);
     set_facts(host);
     set_load(host);
-    if (context->update_interval_s > 0)
-        host->source = g_timeout_add_seconds(context->update_interval_s, on_beat, host);
+    host->power = host_power_new(context);
+    set_interval(host, context->update_interval_s);
+    g_array_append_val(context->writables, interval);
     return host;
 }
 
@@ -270,9 +201,7 @@ void host_class_free(HostClass *host)
     if (host == NULL)
         return;
     g_clear_handle_id(&host->source, g_source_remove);
-    if (host->call != NULL)
-        command_gate_raise(host->context->gate, host->call, COMMAND_ERROR_INTERRUPTED, "the agent stops");
-    child_free(host->tool);
+    host_power_free(host->power);
     qmf_agent_remove_object(host->context->agent, host->object);
     qmf_agent_remove_object(host->context->agent, host->agent_object);
     g_free(host);

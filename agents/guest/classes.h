@@ -7,6 +7,13 @@
 #include "agents/common/identity.h"
 #include "agents/guest/watch_list.h"
 
+typedef struct Writable { /* a property that is declared RW; all of Matahari's are numbers */
+    const char *object, *property;
+    uint32_t max;
+    void (*set)(uint32_t value, void *user);
+    void *user;
+} Writable;
+
 typedef struct ClassContext { /* borrowed, outlives every class */
     QmfAgent *agent;
     CommandGate *gate;
@@ -17,7 +24,10 @@ typedef struct ClassContext { /* borrowed, outlives every class */
     const char *data;             /* folder */
     bool allow_power;             /* Host.shutdown and reboot are carried out */
     bool allow_remote_commands;   /* Guest.monitor may bring commands of its own (exec, process) */
-    uint32_t update_interval_s;   /* of Host's heartbeat; 0: none */
+    char *const *power_profiles;  /* Host.set_power_profile may choose, * and ? as in a shell; NULL: none */
+    uint32_t update_interval_s;   /* of Host's heartbeat at the start; 0: none */
+    GArray *writables;            /* of Writable: what Guest.set_properties may set */
+    GPtrArray *own_classes;       /* of QmfClass: those made while it runs (plug-ins, D-Bus); freed after the agent */
 } ClassContext;
 
 /* All of them are freed after the watch list (whose open operations answer through them) and before the gate. */
@@ -47,6 +57,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(ResourcesClass, resources_class_free)
 #define MH_NOT_IMPLEMENTED   "Not implemented"
 #define MH_INVALID_ARGUMENTS "Invalid Arguments"
 #define MH_BACKEND           "Error in backend"
+#define MH_DOWNLOAD          "Unable to download file"
+#define MH_DENIED            "You are not authorized for specified action"
 
 /* The object NAME of org.matahariproject's class of that name, with uuid and hostname set; its methods go to @handler. */
 QmfObject *matahari_object(const ClassContext *context, const char *name, QmfMethodFn handler, void *user);

@@ -7,9 +7,9 @@
 
 typedef struct GuestSettings {
     char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log;
-    char **services;
+    char **services, **power_profiles, **network_allow;
     int64_t heartbeat_us, update_interval_us;
-    bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit;
+    bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit, network, network_allow_bus;
 } GuestSettings;
 
 extern const Setting guest_settings[];

@@ -2,6 +2,7 @@
  * the bus only to talk: without it services stay as they are, and what changed meanwhile is told when it is back. */
 #include "agents/common/agent_bus.h"
 #include "agents/guest/classes.h"
+#include "agents/guest/extras.h"
 #include "agents/guest/guest_settings.h"
 #include "agents/guest/services/memory.h"
 #include "agents/guest/services/notify.h"
@@ -30,6 +31,7 @@ typedef struct Guest {
     HostClass *host_class;
     ServicesClass *services_class;
     ResourcesClass *resources_class;
+    Extras *extras;
     bool stopping;
     unsigned stops; /* of processes, still to end */
 } Guest;
@@ -104,11 +106,17 @@ static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
     guest->context = (ClassContext){.agent = agent_bus_agent(guest->bus), .gate = agent_bus_gate(guest->bus), .identity = guest->identity,
                                     .watched = watch_list_new(&options), .host = &guest->host, .lanes = guest->lanes, .data = s->data,
                                     .allow_power = s->allow_power, .allow_remote_commands = s->allow_remote_commands,
-                                    .update_interval_s = (uint32_t) (s->update_interval_us / US_PER_S)};
+                                    .power_profiles = s->power_profiles,
+                                    .update_interval_s = (uint32_t) (s->update_interval_us / US_PER_S),
+                                    .writables = g_array_new(FALSE, FALSE, sizeof(Writable)),
+                                    .own_classes = g_ptr_array_new_with_free_func((GDestroyNotify) qmf_class_free)};
     guest->guest_class = guest_class_new(&guest->context);
     guest->host_class = host_class_new(&guest->context);
     guest->services_class = services_class_new(&guest->context);
     guest->resources_class = resources_class_new(&guest->context);
+    guest->extras = extras_new(&guest->context, s, error);
+    if (guest->extras == NULL)
+        return false;
     for (guint i = 0; i < specs->len; i++)
         if (!watch_list_add(guest->context.watched, g_steal_pointer(&specs->pdata[i]), false, error))
             return false;
@@ -128,6 +136,7 @@ static void on_closed(void *user)
 static void finish(Guest *guest)
 {
     g_clear_pointer(&guest->context.watched, watch_list_free);
+    g_clear_pointer(&guest->extras, extras_free);
     g_clear_pointer(&guest->resources_class, resources_class_free);
     g_clear_pointer(&guest->services_class, services_class_free);
     g_clear_pointer(&guest->host_class, host_class_free);
@@ -178,11 +187,14 @@ static gboolean on_signal(void *user)
 static void guest_done(Guest *guest)
 {
     watch_list_free(g_steal_pointer(&guest->context.watched));
+    extras_free(guest->extras);
     resources_class_free(guest->resources_class);
     services_class_free(guest->services_class);
     host_class_free(guest->host_class);
     guest_class_free(guest->guest_class);
     agent_bus_free(guest->bus);
+    g_clear_pointer(&guest->context.own_classes, g_ptr_array_unref);
+    g_clear_pointer(&guest->context.writables, g_array_unref);
     lanes_free(guest->lanes);
     systemd_free(guest->host.systemd);
     notify_socket_free(guest->host.notify);

@@ -1,75 +1,15 @@
 /* The agent's classes on a bus of one: requests go in as messages, what comes out is kept. */
-#include "agents/guest/classes.h"
-#include "agents/guest/services/test_world.h"
+#include "agents/guest/test_bench.h"
 
-#include "lib/base/json.h"
 #include "lib/base/uuid.h"
 
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#define AGENT "matahariproject.org:mend-guest:test"
-
-typedef struct Bench {
-    World *world;
-    QmfBus bus;
-    QmfAgent *agent;
-    CommandLedger *ledger;
-    ClassContext context;
-    GuestClass *guest;
-    HostClass *host;
-    ServicesClass *services;
-    ResourcesClass *resources;
-    GPtrArray *answers; /* of json_t: opcode, correlation, body, extra */
-    GPtrArray *events;  /* of json_t: name, severity, values */
-    unsigned asked;
-} Bench;
-
-static void keep_event(Bench *b, const json_t *body)
-{
-    const json_t *event = json_array_get(body, 0);
-
-    g_ptr_array_add(b->events, json_pack("{s:O, s:O}", "class", json_object_get(json_object_get(event, "_schema_id"), "_class_name"),
-                                         "values", json_object_get(event, "_values")));
-}
-
-static void on_send(void *user, const char *node, const QmfMessage *message)
-{
-    Bench *b = user;
-    g_autoptr(json_t) body = value_to_json(message->body);
-    g_autoptr(json_t) extra = message->extra != NULL ? value_to_json(message->extra) : json_object();
-
-    if (message->opcode == QMF_DATA_INDICATION)
-        keep_event(b, body);
-    else
-        g_ptr_array_add(b->answers, json_pack("{s:s, s:s, s:O, s:O}", "opcode", qmf_opcode_name(message->opcode), "correlation",
-                                              message->correlation_id != NULL ? message->correlation_id : "", "body", body, "extra",
-                                              extra));
-}
-
-static int64_t on_wall(void *user)
-{
-    return clock_wall_us();
-}
-
 static void agent_open(Bench *b)
 {
-    const QmfAgentOptions options = {"matahariproject.org", "mend-guest", "test", 1, 5};
-    g_autofree char *data = g_build_filename(b->world->folder, "agent", NULL);
-    g_autoptr(GError) error = NULL;
-
-    b->bus = (QmfBus){on_send, on_wall, b};
-    b->agent = qmf_agent_new(&b->bus, &options);
-    b->ledger = command_ledger_open(data, &error);
-    g_assert_no_error(error);
-    b->context.identity = identity_load(data, NULL, "/", &error);
-    g_assert_no_error(error);
-    b->context.agent = b->agent;
-    b->context.gate = command_gate_new(b->agent, b->ledger);
-    b->context.host = &b->world->host;
-    b->context.lanes = b->world->lanes;
-    b->context.data = g_strdup(data);
+    bench_open(b);
     const WatchListOptions watch = {b->agent, &b->world->host, b->world->lanes, b->context.data, "boot"};
     b->context.watched = watch_list_new(&watch);
     b->guest = guest_class_new(&b->context);
@@ -88,20 +28,13 @@ static void agent_close(Bench *b)
     services_class_free(b->services);
     host_class_free(b->host);
     guest_class_free(b->guest);
-    qmf_agent_free(b->agent);
-    command_gate_free(b->context.gate);
-    command_ledger_close(b->ledger);
-    identity_free(b->context.identity);
-    g_free((char *) b->context.data);
+    bench_close(b);
 }
 
 static Bench *bench_new(void)
 {
-    Bench *b = g_new0(Bench, 1);
+    Bench *b = bench_make();
 
-    b->world = world_new(NULL);
-    b->answers = g_ptr_array_new_with_free_func((GDestroyNotify) json_decref);
-    b->events = g_ptr_array_new_with_free_func((GDestroyNotify) json_decref);
     agent_open(b);
     return b;
 }
@@ -109,87 +42,7 @@ static Bench *bench_new(void)
 static void bench_free(Bench *b)
 {
     agent_close(b);
-    g_ptr_array_unref(b->answers);
-    g_ptr_array_unref(b->events);
-    world_free(b->world);
-    g_free(b);
-}
-
-static char *correlation_next(Bench *b)
-{
-    return g_strdup_printf("c%u", ++b->asked);
-}
-
-/* @arguments, @extra: JSON text; "%s" in @arguments stands for the world's folder. Returns the correlation id. Caller frees. */
-static char *ask(Bench *b, const char *object, const char *method, const char *arguments, const char *extra)
-{
-    g_autoptr(QmfMessage) request = qmf_message_new(QMF_METHOD_REQUEST);
-    g_auto(GStrv) parts = g_strsplit(arguments, "%s", -1);
-    g_autofree char *text = g_strjoinv(b->world->folder, parts);
-    g_autoptr(json_t) args = json_loads(text, 0, NULL), extras = extra != NULL ? json_loads(extra, 0, NULL) : NULL;
-    char *correlation = correlation_next(b);
-
-    g_assert_nonnull(args);
-    request->body = value_map();
-    value_set(request->body, "_object_id", qmf_object_id(AGENT, object, 0));
-    value_set(request->body, "_method_name", value_string(method));
-    value_set(request->body, "_arguments", value_from_json(args));
-    request->extra = extras != NULL ? value_from_json(extras) : NULL;
-    request->reply_to = g_strdup("qmf.default.direct/me");
-    request->correlation_id = g_strdup(correlation);
-    qmf_agent_receive(b->agent, request);
-    return correlation;
-}
-
-static const json_t *answer_of(const Bench *b, const char *correlation)
-{
-    for (guint i = 0; i < b->answers->len; i++)
-        if (strcmp(json_string_or(b->answers->pdata[i], "correlation", ""), correlation) == 0)
-            return b->answers->pdata[i];
-    return NULL;
-}
-
-/* The whole answer; borrowed. */
-static const json_t *call_with(Bench *b, const char *object, const char *method, const char *arguments, const char *extra)
-{
-    g_autofree char *correlation = ask(b, object, method, arguments, extra);
-
-    WAIT_FOR(answer_of(b, correlation) != NULL);
-    return answer_of(b, correlation);
-}
-
-/* "{outputs as JSON}", or "! error text". Caller frees. */
-static char *call(Bench *b, const char *object, const char *method, const char *arguments)
-{
-    const json_t *body = json_object_get(call_with(b, object, method, arguments, NULL), "body");
-    const json_t *values = json_object_get(body, "_values");
-
-    if (values != NULL)
-        return g_strconcat("! ", json_string_or(values, "error_text", "?"), NULL);
-    return json_text(json_object_get(body, "_arguments"));
-}
-
-#define CALL_IS(object, method, arguments, wanted)                    \
-    do {                                                              \
-        g_autofree char *said = call(b, object, method, arguments);   \
-        g_assert_cmpstr(said, ==, wanted);                            \
-    } while (0)
-
-static const json_t *event_values(const Bench *b, const char *class, unsigned n)
-{
-    for (guint i = 0; i < b->events->len; i++)
-        if (strcmp(json_string_or(b->events->pdata[i], "class", ""), class) == 0 && n-- == 0)
-            return json_object_get(b->events->pdata[i], "values");
-    return NULL;
-}
-
-static unsigned count_events(const Bench *b, const char *class)
-{
-    unsigned n = 0;
-
-    while (event_values(b, class, n) != NULL)
-        n++;
-    return n;
+    bench_drop(b);
 }
 
 static void add(Bench *b, const char *short_form)
@@ -342,6 +195,7 @@ static void test_monitor_is_kept_and_brings_no_commands(void)
 
 static void test_host_uuids_and_power(void)
 {
+    g_autofree char *path = g_strdup(g_getenv("PATH"));
     Bench *b = bench_new();
     g_autofree char *agent_uuid = g_strdup_printf("{\"uuid\":\"%s\"}", b->context.identity->agent);
     g_autofree char *reboot_uuid = g_strdup_printf("{\"uuid\":\"%s\"}", b->context.identity->boot_id);
@@ -356,15 +210,124 @@ static void test_host_uuids_and_power(void)
     CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Custom\"}", "{\"uuid\":\"rack-7\"}");
     CALL_IS("Host", "identify", "{}", "{}");
     CALL_IS("Host", "reboot", "{}", "! power is not in the agent's hands here (mend-guest --allow-power)");
+    g_setenv("PATH", "/nowhere", TRUE); /* no tuned-adm */
     CALL_IS("Host", "list_power_profiles", "{}", "{\"profiles\":[]}");
     CALL_IS("Host", "get_power_profile", "{}", "! Error in backend");
     CALL_IS("Host", "set_power_profile", "{}", "! Invalid Arguments");
+    g_setenv("PATH", path, TRUE);
     const Value *values = qmf_object_values(qmf_agent_object(b->agent, "Host"));
     g_assert_cmpint(value_get_int(values, "memory", 0), >, 1000);
     g_assert_cmpint(value_get_int(values, "cpu_count", 0), >, 0);
     g_assert_cmpint(value_get_int(value_get(values, "process_statistics"), "total", 0), >, 1);
     g_assert_true(g_str_has_prefix(value_get_string(values, "os"), "Linux ("));
     g_assert_cmpstr(value_get_string(values, "custom_uuid"), ==, "rack-7");
+    bench_free(b);
+}
+
+/* A stand-in for tuned-adm that keeps its profile in a file and prints as 2.20 does. */
+static const char tuned_adm[] = "#!/bin/sh\n"
+                                "case $1 in\n"
+                                "list) echo 'Available profiles:'; echo '- balanced      - General non-specialized profile'\n"
+                                "  echo '- virtual-guest - For a virtual machine'; echo 'Current active profile: balanced';;\n"
+                                "active) test -e FOLDER/broken && exit 1; echo \"Current active profile: $(cat FOLDER/profile)\"; echo x:y;;\n"
+                                "profile) echo $2 >FOLDER/profile;;\n"
+                                "off) echo none >FOLDER/profile;;\n"
+                                "esac\n";
+
+static void test_power_profiles(void)
+{
+    static const char *const some[] = {"virtual-*", "nothing", "off", NULL};
+    g_autofree char *path = g_strdup(g_getenv("PATH")), *with = NULL, *tool = NULL, *script = NULL;
+    Bench *b = bench_new();
+    g_auto(GStrv) parts = g_strsplit(tuned_adm, "FOLDER", -1);
+
+    script = g_strjoinv(b->world->folder, parts);
+    world_write(b->world, "tuned-adm", script);
+    world_write(b->world, "profile", "balanced");
+    tool = g_build_filename(b->world->folder, "tuned-adm", NULL);
+    g_assert_cmpint(g_chmod(tool, 0755), ==, 0);
+    with = g_strconcat(b->world->folder, ":", path, NULL);
+    g_setenv("PATH", with, TRUE);
+    CALL_IS("Host", "list_power_profiles", "{}", "{\"profiles\":[\"balanced\",\"virtual-guest\"]}");
+    CALL_IS("Host", "get_power_profile", "{}", "{\"profile\":\"balanced\"}");
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"virtual-guest\"}",
+            "! You are not authorized for specified action (mend-guest --power-profile)");
+    b->context.power_profiles = (char *const *) some;
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"virtual-guest\"}", "{\"status\":0}");
+    CALL_IS("Host", "get_power_profile", "{}", "{\"profile\":\"virtual-guest\"}");
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"nothing\"}", "! Invalid Arguments");
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"balanced\"}",
+            "! You are not authorized for specified action (mend-guest --power-profile)");
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"--help\"}", "! Invalid Arguments");
+    CALL_IS("Host", "set_power_profile", "{\"profile\": \"off\"}", "{\"status\":0}");
+    CALL_IS("Host", "get_power_profile", "{}", "{\"profile\":\"none\"}");
+    world_write(b->world, "broken", "");
+    CALL_IS("Host", "get_power_profile", "{}", "! Error in backend");
+    g_setenv("PATH", path, TRUE);
+    bench_free(b);
+}
+
+static unsigned beats(const Bench *b)
+{
+    return count_events(b, "heartbeat");
+}
+
+static void test_update_interval_is_writable(void)
+{
+    Bench *b = bench_new();
+    const Value *values = qmf_object_values(qmf_agent_object(b->agent, "Host"));
+    int64_t first_us;
+
+    host_class_set_online(b->host, true);
+    CALL_IS("Guest", "set_properties", "{\"object\": \"Host\", \"values\": {\"update_interval\": 1}}", "{}");
+    g_assert_cmpint(value_get_int(values, "update_interval", -1), ==, 1);
+    WAIT_FOR(beats(b) == 1);
+    first_us = clock_now_us();
+    WAIT_FOR(beats(b) == 3);
+    g_assert_cmpint(clock_now_us() - first_us, >, US_PER_S);
+    for (unsigned i = 0; i < 3; i++)
+        g_assert_cmpint(json_int_or(event_values(b, "heartbeat", i), "sequence", 0), ==, i + 1);
+    CALL_IS("Guest", "set_properties", "{\"object\": \"Host\", \"values\": {\"update_interval\": 0}}", "{}");
+    first_us = clock_now_us();
+    WAIT_FOR(clock_now_us() - first_us > 1500 * US_PER_MS);
+    g_assert_cmpuint(beats(b), ==, 3);
+#define SET(object, values, said_) CALL_IS("Guest", "set_properties", "{\"object\": \"" object "\", \"values\": " values "}", said_)
+#define RANGE "! Invalid Arguments: update_interval is a number, 0 to 3600"
+    SET("Host", "{\"update_interval\": -1}", RANGE);
+    SET("Host", "{\"update_interval\": 3601}", RANGE);
+    SET("Host", "{\"update_interval\": \"1\"}", RANGE);
+    SET("Host", "{\"update_interval\": 5, \"uuid\": 1}", "! Invalid Arguments: no property 'uuid' of 'Host' can be set");
+    SET("Services", "{\"update_interval\": 5}", "! Invalid Arguments: no property 'update_interval' of 'Services' can be set");
+    SET("Host", "{}", "{}");
+    g_assert_cmpint(value_get_int(values, "update_interval", -1), ==, 0);
+    bench_free(b);
+}
+
+/* Reboot's is the boot's: another agent says the same, as it does of the machine's; Agent's is new. */
+static void test_uuid_lifetimes(void)
+{
+    static const char *const lifetimes[] = {"Filesystem", "Hardware", "Reboot", "Custom", "Agent"};
+    Bench *b = bench_new();
+    char *first[5];
+
+    CALL_IS("Host", "set_uuid", "{\"lifetime\": \"Custom\", \"uuid\": \"rack-7\"}", "{\"rc\":0}");
+    for (int i = 0; i < 5; i++) {
+        g_autofree char *arguments = g_strdup_printf("{\"lifetime\": \"%s\"}", lifetimes[i]);
+
+        first[i] = call(b, "Host", "get_uuid", arguments);
+    }
+    agent_close(b);
+    agent_open(b);
+    for (int i = 0; i < 5; i++) {
+        g_autofree char *arguments = g_strdup_printf("{\"lifetime\": \"%s\"}", lifetimes[i]);
+        g_autofree char *now = call(b, "Host", "get_uuid", arguments);
+
+        if (strcmp(lifetimes[i], "Agent") == 0)
+            g_assert_cmpstr(now, !=, first[i]);
+        else
+            g_assert_cmpstr(now, ==, first[i]);
+        g_free(first[i]);
+    }
     bench_free(b);
 }
 
@@ -502,6 +465,9 @@ int main(int argc, char **argv)
     g_test_add_func("/guest/monitor is kept", test_monitor_is_kept_and_brings_no_commands);
     g_test_add_func("/guest/an agent that ends answers what is open", test_an_agent_that_ends_answers_what_is_open);
     g_test_add_func("/matahari/host", test_host_uuids_and_power);
+    g_test_add_func("/matahari/power profiles", test_power_profiles);
+    g_test_add_func("/matahari/update_interval is writable", test_update_interval_is_writable);
+    g_test_add_func("/matahari/lifetimes of UUIDs", test_uuid_lifetimes);
     g_test_add_func("/matahari/services", test_services_answer_as_the_original);
     g_test_add_func("/matahari/resources recur", test_resources_recur_as_the_original_and_never_twice);
     g_test_add_func("/matahari/resources errors and lists", test_resources_errors_and_lists);
