@@ -42,6 +42,8 @@ const Setting host_settings[] = {
     { "extend-hook", SETTING_STRING, AT(extend_hook), 0, 0, NULL, "PROGRAM that makes room for a disk of a VM: docs/host-vm-actions.md" },
     { "extend-low", SETTING_BYTES, AT(extend_low_bytes), 1 << 20, INT64_MAX, "1GiB", "it is asked when a disk has less than this to grow" },
     { "extend-timeout", SETTING_DURATION, AT(extend_timeout_us), US_PER_S, US_PER_HOUR, "1m", "it may take this long" },
+    { "copy-bandwidth", SETTING_BYTES, AT(copy_bytes_per_s), 0, INT64_C(1) << 40, "64MiB",
+      "BYTES a second of a live copy of a disk whose command names no limit; 0: no limit" },
     { "evidence-max", SETTING_BYTES, AT(evidence_bytes), 1 << 20, INT64_MAX, "4GiB", "all dumps and screenshots kept here together" },
     { "evidence-per-vm", SETTING_INTEGER, AT(evidence_per_vm), 1, 1000, "5", "dumps, and screenshots, kept of one VM" },
     { "storage", SETTING_LIST, AT(storage), 0, 0, NULL,

@@ -21,6 +21,7 @@ typedef struct HostSettings {
     bool no_relay;
     char **labels, **migrate_to, **shared_folders, **peers;
     int64_t heartbeat_us, freeze_max_us, evidence_bytes, evidence_per_vm, extend_low_bytes, extend_timeout_us, sample_us, balloon_stats_us;
+    int64_t copy_bytes_per_s;
     bool print_id, anonymous, post_copy;
 } HostSettings;
 

@@ -72,6 +72,18 @@ static char *actions_storage_folder(void *user, const char *id)
     return parts->storage == NULL ? NULL : g_strdup(storage_folder(parts->storage, id));
 }
 
+static char *actions_storage_of(void *user, const char *path)
+{
+    return g_strdup(storage_of(user, path));
+}
+
+static char *actions_storage_failover(void *user, const char *id)
+{
+    const Parts *parts = user;
+
+    return parts->storage == NULL ? NULL : g_strdup(storage_failover(parts->storage, id));
+}
+
 static void on_domain_event(void *user, const DomainEvent *event)
 {
     const Parts *parts = user;
@@ -175,6 +187,9 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
                                      .migration_uris = (const char *const *) settings->migrate_to,
                                      .shared_folders = (const char *const *) shared,
                                      .storage_folder = actions_storage_folder,
+                                     .storage_of = actions_storage_of,
+                                     .storage_failover = actions_storage_failover,
+                                     .copy_bytes_per_s = (uint64_t) settings->copy_bytes_per_s,
                                      .post_copy = settings->post_copy,
                                      .evidence_bytes_max = (uint64_t) settings->evidence_bytes,
                                      .evidence_per_vm = (unsigned) settings->evidence_per_vm,

@@ -20,7 +20,7 @@
     X(VM_HUNG, "vm.hung") X(VM_PAUSED, "vm.paused") X(VM_SUSPENDED, "vm.suspended")                       \
     X(VM_MIGRATING, "vm.migrating") X(VM_LOST, "vm.lost") X(VM_UNKNOWN, "vm.unknown")                     \
     X(VM_REBOOTED, "vm.rebooted") X(VM_REVERTED, "vm.reverted")                                           \
-    X(VM_PATH_LOST, "vm.path-lost") X(VM_EJECT, "vm.eject")                                                 \
+    X(VM_PATH_LOST, "vm.path-lost") X(VM_STORAGE_DEGRADED, "vm.storage-degraded") X(VM_EJECT, "vm.eject") \
     X(VM_EVIDENCE, "vm.evidence") X(VM_JOB, "vm.job") X(VM_SAMPLE, "vm.sample")                           \
     X(HOST_UP, "host.up") X(HOST_OFF, "host.off") X(HOST_ALIVE, "host.alive")                             \
     X(HOST_DEGRADED, "host.degraded") X(HOST_ISOLATED, "host.isolated")                                   \

@@ -14,6 +14,7 @@ from standagent import until
 VM, VM2, VM3 = ('aaaaaaaa-0000-4000-8000-00000000000%d' % n for n in (1, 2, 3))
 HOST_B = 'bbbbbbbb-2222-4333-8444-555555555555'
 STORAGE = 'cccccccc-2222-4333-8444-555555555555'
+FIRST = '77777777-0000-4000-8000-000000000001'
 MIB = 1 << 20
 
 
@@ -35,7 +36,8 @@ class Rig:
         if self.agent is not None and self.agent.process.poll() is None:
             self.agent.close()
         self.agent = standagent.Agent(self.a, 'data=' + self.data, 'shared=' + self.folder, 'host=%s=%s' % (HOST_B, self.b.tcp_uri),
-                                      'storage=%s=%s' % (STORAGE, self.second), *settings)
+                                      'storage=%s=%s' % (STORAGE, self.second),
+                                      'from=%s=%s/' % (FIRST, self.folder), *settings)
         return self.agent
 
     def notes(self):
@@ -272,6 +274,15 @@ def copies(rig):
     assert os.path.dirname(path) == rig.second and "file='%s'" % path in domain.XMLDesc(2), 'also what it starts from next time'
     rig.end(VM)
     assert os.path.getmtime(source) == written, 'nobody writes to the source any more'
+    tinyguest.check_blocks(path, tiny.last('c', 'WROTE'), rig.folder)
+
+    domain = rig.boot('c', VM, disk=tiny.disk('c5', size='512M'), write='vda')
+    tiny.wait_more('c', 'WROTE', 20)
+    agent.call('vm_block_copy', VM, **{'from': HOST_B}).must('done', text='no disk of it is there')
+    path = agent.call('vm_block_copy', VM, **{'from': FIRST}).must('done').values['path']   # all that are there, to its failover
+    tiny.wait_more('c', 'WROTE', 20)
+    assert os.path.dirname(path) == rig.second and "file='%s'" % path in domain.XMLDesc()
+    rig.end(VM)
     tinyguest.check_blocks(path, tiny.last('c', 'WROTE'), rig.folder)
     tinyguest.check_blocks(paths[3], before - 50, rig.folder)
 

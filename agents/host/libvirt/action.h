@@ -42,8 +42,7 @@ struct Action {
     guint timer;
     int begun;                /* atomic: 0 waits, 1 at work, 2 taken back before it began */
     Job *freeze_job;          /* T: only to be handed on */
-    char *folder;             /* T: answered by storage_folder */
-    void *asking;             /* T: what waits for the lease */
+    void *asking;             /* T: what waits for the lease, or for the main loop to look */
     bool lease_taken;         /* T */
     bool lease_goes_back;     /* T */
 

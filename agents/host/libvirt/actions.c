@@ -81,7 +81,6 @@ static void action_free(Action *action)
     actions_unref(action->actions);
     g_free(action->vm);
     g_free(action->text);
-    g_free(action->folder);
     g_free(action);
 }
 

@@ -35,6 +35,10 @@ typedef struct ActionsOptions {
     void (*note)(void *user, const char *vm, const char *what, const char *value);
     /* Folder for copies of disks in this storage domain (transfer full); NULL: not known here. NULL: no storage domains. */
     char *(*storage_folder)(void *user, const char *storage);
+    /* Of the storage domain that the file or device @path is in, and of the one that takes the disks of @storage when that is degraded: their
+     * UUIDs (transfer full); NULL: none. There when storage_folder is. */
+    char *(*storage_of)(void *user, const char *path);
+    char *(*storage_failover)(void *user, const char *storage);
     void *user;
 
     const char *const *migration_uris; /* of "HOST=URI", HOST a UUID; NULL-terminated; NULL: none */
@@ -42,6 +46,7 @@ typedef struct ActionsOptions {
      * when they have no cache. */
     const char *const *shared_folders;
     bool post_copy;                    /* a migration that does not end otherwise may finish by it: a failure then loses the VM */
+    uint64_t copy_bytes_per_s;         /* of a block copy whose call names no limit; 0: none */
     int64_t freeze_max_us;             /* file systems are thawed by then, whatever hangs; 0: 10 s */
     uint64_t evidence_bytes_max;       /* all dumps and screenshots together; 0: 4 GiB */
     unsigned evidence_per_vm;          /* kept of one VM and kind; 0: 5 */

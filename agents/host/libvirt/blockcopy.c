@@ -18,24 +18,48 @@ typedef struct Copy {
     bool is_device, was_made; /* made by this copy: a failed one removes it */
 } Copy;
 
-static void ask_for_folder(Action *action)
+typedef struct Wish { /* which disks, and where to */
+    const DomainXml *xml;
+    const char *from, *to; /* storage domains; NULL: not named */
+    char *failover;        /* what @to is when it was not named */
+    char *folder;          /* of @to; NULL: not known here */
+    GPtrArray *targets;    /* of const char *: of the disks in @from */
+    bool begun;
+} Wish;
+
+/* In the main loop, which knows the storage domains. */
+static void look_up(Action *action)
 {
     const ActionsOptions *options = action_options(action);
+    Wish *wish = action->asking;
 
-    if (options->storage_folder != NULL)
-        action->folder = options->storage_folder(options->user, action_text(action, "storage"));
+    if (options->storage_folder == NULL)
+        return;
+    if (wish->to == NULL && wish->from != NULL)
+        wish->to = wish->failover = options->storage_failover(options->user, wish->from);
+    wish->folder = wish->to == NULL ? NULL : options->storage_folder(options->user, wish->to);
+    for (guint i = 0; wish->from != NULL && i < wish->xml->disks->len; i++) {
+        const DomainDisk *disk = wish->xml->disks->pdata[i];
+        g_autofree char *in = disk->source == NULL ? NULL : options->storage_of(options->user, disk->source);
+
+        if (!disk->readonly && g_strcmp0(in, wish->from) == 0)
+            g_ptr_array_add(wish->targets, disk->target);
+    }
 }
 
 /* Where to; NULL: answered. */
-static char *path_of(Action *action, const DomainDisk *disk, const char *format)
+static char *path_of(Action *action, const Wish *wish, const DomainDisk *disk, const char *format)
 {
-    const char *path = action_text(action, "path"), *storage = action_text(action, "storage");
+    const char *path = wish->from == NULL ? action_text(action, "path") : NULL;
     g_autofree char *stamp = job_disk_stamp();
 
-    if (path == NULL && storage != NULL && action_on_main(action, ask_for_folder) && action->folder != NULL)
-        return g_strdup_printf("%s/%s-%s-%s.%s", action->folder, action->vm, disk->target, stamp, format);
-    if (path == NULL && storage != NULL)
-        action_refused(action, COMMAND_ERROR_NOT_FOUND, "storage domain %s is not known on this host", storage);
+    if (path == NULL && wish->folder != NULL)
+        return g_strdup_printf("%s/%s-%s-%s.%s", wish->folder, action->vm, disk->target, stamp, format);
+    if (path == NULL && wish->to != NULL)
+        action_refused(action, COMMAND_ERROR_NOT_FOUND, "storage domain %s is not known on this host", wish->to);
+    else if (path == NULL && wish->from != NULL)
+        action_refused(action, COMMAND_ERROR_NOT_FOUND, "no storage is named, and that of %s has no other to fail over to (setting storage, failover=NAME)",
+                       disk->target);
     else if (path == NULL)
         action_refused(action, COMMAND_ERROR_ARGUMENT, "Invalid argument: path or storage: where shall the copy go?");
     else if (!g_path_is_absolute(path) || strstr(path, "/../") != NULL)
@@ -106,7 +130,8 @@ static bool begin(Action *action, Copy *copy)
     g_autofree char *xml = g_markup_printf_escaped("<disk type='%s'><driver name='qemu' type='%s'/><source %s='%s'/></disk>", copy->is_device ? "block" : "file",
                                                    copy->format, copy->is_device ? "dev" : "file", copy->path);
     unsigned flags = VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
-    uint64_t bandwidth_bytes = action_uint(action, "bandwidth_bytes");
+    bool limited = value_get(action->arguments, "bandwidth_bytes") != NULL;
+    uint64_t bandwidth_bytes = limited ? action_uint(action, "bandwidth_bytes") : action_options(action)->copy_bytes_per_s;
     virTypedParameterPtr parameters = NULL;
     int n_parameters = 0, room = 0, rc;
     g_autoptr(GError) error = NULL;
@@ -137,7 +162,8 @@ static bool is_kept(const Action *action, const Copy *copy)
     return disk != NULL && g_strcmp0(disk->source, copy->path) == 0;
 }
 
-static void finish(Action *action, Copy *copy)
+/* What became of it, for people (transfer full); NULL: it failed, and is answered. */
+static char *finish(Action *action, Copy *copy)
 {
     bool pivot = action_flag(action, "pivot", true);
     g_autofree char *why = NULL;
@@ -152,18 +178,18 @@ static void finish(Action *action, Copy *copy)
         bool ended = job_disk_end(action, copy->target);
 
         copy->was_made = false;
-        action_done(action, NULL, "copied as of now to %s; the VM goes on with %s%s", copy->path, copy->source, ended ? "" : ", and the copy has not ended yet");
+        return g_strdup_printf("copied as of now to %s; the VM goes on with %s%s", copy->path, copy->source, ended ? "" : ", and the copy has not ended yet");
     } else if (!job_disk_pivot(action, copy->target, copy->path, &why)) {
         copy->was_made &= job_disk_end(action, copy->target);
         action_failed(action, COMMAND_ERROR_FAILED, "%s; the VM goes on with %s", why, copy->source);
     } else {
         copy->was_made = false;
         if (is_kept(action, copy))
-            action_done(action, NULL, "the VM goes on with %s; %s is left as it was", copy->path, copy->source);
-        else
-            action_failed(action, COMMAND_ERROR_FAILED, "the VM goes on with %s, but its definition still names %s: correct it with vm_define before it stops",
-                          copy->path, copy->source);
+            return g_strdup_printf("the VM goes on with %s; %s is left as it was", copy->path, copy->source);
+        action_failed(action, COMMAND_ERROR_FAILED, "the VM goes on with %s, but its definition still names %s: correct it with vm_define before it stops",
+                      copy->path, copy->source);
     }
+    return NULL;
 }
 
 /* A copy that failed is removed, unless the VM has come to use it all the same. */
@@ -180,28 +206,68 @@ static void tidy(Action *action, const Copy *copy)
         g_unlink(copy->path);
 }
 
-void action_block_copy(Action *action)
+/* As finish(). */
+static char *copy_disk(Action *action, Wish *wish, const char *target)
 {
-    const char *target = action_text(action, "disk"), *format = action_text(action, "format");
-    g_autoptr(DomainXml) xml = action_domain_xml(action, false);
-    const DomainDisk *disk = xml != NULL && target != NULL ? domain_xml_disk(xml, target) : NULL;
+    const char *format = action_text(action, "format");
+    const DomainDisk *disk = target == NULL ? NULL : domain_xml_disk(wish->xml, target);
     Copy copy = {.target = target};
+    char *text = NULL;
 
     if (!may_copy(action, disk, target))
-        return;
+        return NULL;
     copy.source = disk->source != NULL ? disk->source : "its network disk";
     copy.format = format != NULL ? format : disk->format != NULL ? disk->format : "raw";
     if (strcmp(copy.format, "qcow2") != 0 && strcmp(copy.format, "raw") != 0) {
         action_refused(action, COMMAND_ERROR_ARGUMENT, "Invalid argument: format: qcow2 or raw, not %s", copy.format);
-        return;
+        return NULL;
     }
-    copy.path = path_of(action, disk, copy.format);
+    copy.path = path_of(action, wish, disk, copy.format);
     if (copy.path != NULL && place(action, &copy)) {
         action_value(action, "path", value_string(copy.path));
-        if (action_begin_job(action) && begin(action, &copy))
-            finish(action, &copy);
+        wish->begun = wish->begun || action_begin_job(action);
+        if (wish->begun && begin(action, &copy))
+            text = finish(action, &copy);
         tidy(action, &copy);
         action_note_done(action, "copy");
     }
     g_free(copy.path);
+    return text;
+}
+
+/* One after the other: together they would share the bandwidth, and none would be ready. What went stays where it is when a later one fails. */
+static void copy_all(Action *action, Wish *wish)
+{
+    g_autoptr(GString) said = g_string_new(NULL);
+
+    for (guint i = 0; i < wish->targets->len; i++) {
+        g_autofree char *text = copy_disk(action, wish, wish->targets->pdata[i]);
+
+        if (text == NULL)
+            return;
+        g_string_append_printf(said, "%s%s", said->len == 0 ? "" : "; ", text);
+    }
+    action_done(action, NULL, "%s", wish->targets->len == 0 ? "no disk of it is there (any more)" : said->str);
+}
+
+void action_block_copy(Action *action)
+{
+    const char *target = action_text(action, "disk"), *from = target == NULL ? action_text(action, "from") : NULL;
+    g_autoptr(DomainXml) xml = action_domain_xml(action, false);
+    Wish wish = {.xml = xml, .from = from, .to = action_text(action, "storage"), .targets = g_ptr_array_new()};
+
+    action->asking = &wish;
+    if (xml == NULL) {
+        action_failed_by_libvirt(action, "nothing was copied");
+    } else if (!action_on_main(action, look_up)) {
+        action_failed(action, COMMAND_ERROR_INTERRUPTED, "nothing was copied: it was told to end");
+    } else {
+        if (from == NULL)
+            g_ptr_array_add(wish.targets, (char *) target);
+        copy_all(action, &wish);
+    }
+    action->asking = NULL;
+    g_ptr_array_unref(wish.targets);
+    g_free(wish.failover);
+    g_free(wish.folder);
 }

@@ -159,16 +159,17 @@ static void judge(Round *round, virDomainPtr domain)
     for (guint i = 0; now != NULL && i < round->todo->len; i++) {
         const DiskRoom *before = round->todo->pdata[i], *after = room_of(now, before->target);
         bool grew = after != NULL && (after->physical_bytes > before->physical_bytes || after->free_bytes > before->free_bytes);
+        bool enough = grew || (after != NULL && after->free_bytes >= round->extend->options.low_bytes);
 
         if (grew)
             say(round, "%s has %" PRIu64 " bytes more", before->target, MAX(after->free_bytes, before->free_bytes) - before->free_bytes);
         else
-            say(round, "%s has got no room", before->target);
-        round->ok &= grew;
+            say(round, "%s has %s", before->target, enough ? "room" : "got no room");
+        round->ok &= enough;
         if (after != NULL)
             disk_room_watch(domain, after, round->extend->options.low_bytes);
     }
-    if (now == NULL || !disk_room_resume(domain)) {
+    if (now == NULL || (round->ok && !disk_room_resume(domain))) { /* without more room it would only stop again */
         say(round, "it stands still");
         round->ok = false;
     }
@@ -406,12 +407,13 @@ static void on_call(HostCall *call, void *user)
         return;
     }
     vm = want(extend, id, disk != NULL && *disk != '\0' ? disk : NULL, "asked");
-    if (vm->busy) {
+    if (vm->busy && disk != NULL && *disk != '\0') {
         host_call_failed(call, COMMAND_ERROR_FAILED, NULL, "it is being extended at this moment");
         return;
     }
     g_ptr_array_add(vm->calls, call);
-    begin(vm);
+    if (!vm->busy) /* else it is at it, for whatever needs it */
+        begin(vm);
 }
 
 void extend_event(Extend *extend, const DomainEvent *event)

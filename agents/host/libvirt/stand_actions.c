@@ -1,7 +1,7 @@
 /* stand_actions URI [SETTING=VALUE…]: the actions on a real libvirt and a bus that only records, for the tests in tests/vm. A line in is
  * {"id": 1, "method": "vm_stop", "arguments": {…}} or {"quit": true}; a line out {"id": 1, "answer": {…}} or {"event": {…}}.
  * Settings: data=FOLDER (kept), shared=FOLDER, host=UUID=URI (where to migrate), post_copy=1, freeze_ms=N, evidence_bytes=N, evidence_per_vm=N,
- * lease=held|failed|late, storage=UUID=FOLDER. */
+ * lease=held|failed|late, storage=UUID=FOLDER (where copies go), from=UUID=FOLDER (where disks are). */
 #include "agents/host/host_stand.h"
 #include "agents/host/libvirt/actions.h"
 #include "agents/host/libvirt/extend.h"
@@ -19,7 +19,7 @@ typedef struct Stand {
     HostStand *host;
     Actions *actions;
     virConnectPtr connection;
-    const char *uri, *lease, *storage, *shared[2];
+    const char *uri, *lease, *storage, *from, *shared[2];
     GPtrArray *migrate_to;
     GHashTable *waiting; /* command id → our id, both text */
     GMainLoop *loop;
@@ -77,6 +77,21 @@ static char *storage_folder(void *user, const char *storage)
     return stand->storage != NULL && strncmp(stand->storage, storage, length) == 0 && stand->storage[length] == '=' ? g_strdup(stand->storage + length + 1) : NULL;
 }
 
+static char *storage_of(void *user, const char *path)
+{
+    const Stand *stand = user;
+    g_auto(GStrv) from = stand->from == NULL ? NULL : g_strsplit(stand->from, "=", 2);
+
+    return from != NULL && g_str_has_prefix(path, from[1]) ? g_strdup(from[0]) : NULL;
+}
+
+static char *storage_failover(void *user, const char *storage)
+{
+    const Stand *stand = user;
+
+    return stand->storage == NULL ? NULL : g_strndup(stand->storage, strcspn(stand->storage, "="));
+}
+
 static void report(Stand *stand)
 {
     for (; stand->told < stand->host->events->len; stand->told++)
@@ -131,6 +146,8 @@ static void read_setting(Stand *stand, ActionsOptions *options, const char *sett
         options->evidence_per_vm = (unsigned) atoi(value);
     else if (g_str_has_prefix(setting, "lease="))
         stand->lease = value;
+    else if (g_str_has_prefix(setting, "from="))
+        stand->from = strchr(setting, '=') + 1;
     else if (g_str_has_prefix(setting, "storage="))
         stand->storage = value;
     else if (g_str_has_prefix(setting, "data=")) {
@@ -206,7 +223,7 @@ int main(int argc, char **argv)
         return hold_frozen(argv);
     Stand stand = {.uri = argc > 1 ? argv[1] : "qemu:///system", .host = host_stand_new(), .loop = g_main_loop_new(NULL, FALSE)};
     ActionsOptions options = {.connection = connection_of, .proc = "/proc", .lease_acquire = lease_acquire, .lease_release = lease_release,
-                              .note = note, .storage_folder = storage_folder, .user = &stand};
+                              .note = note, .storage_folder = storage_folder, .storage_of = storage_of, .storage_failover = storage_failover, .user = &stand};
     g_autoptr(GInputStream) raw = g_unix_input_stream_new(0, FALSE);
     g_autoptr(GDataInputStream) input = g_data_input_stream_new(raw);
 

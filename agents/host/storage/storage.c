@@ -332,6 +332,28 @@ static bool add_domain(Storage *storage, const char *text, GError **error)
     return true;
 }
 
+static const Domain *domain_named(const Storage *storage, const char *name)
+{
+    for (guint i = 0; i < storage->domains->len; i++) {
+        const Domain *d = storage->domains->pdata[i];
+
+        if (strcmp(d->name, name) == 0)
+            return d;
+    }
+    return NULL;
+}
+
+static bool check_failover(const Storage *storage, const Domain *d, GError **error)
+{
+    const Domain *to = d->failover == NULL ? NULL : domain_named(storage, d->failover);
+
+    if (d->failover == NULL || (to != NULL && to != d))
+        return true;
+    g_set_error(error, STORAGE_ERROR, STORAGE_ERROR_SETTING, "--storage %s: failover=%s: %s", d->name, d->failover,
+                to == d ? "wants another one than itself" : "no --storage has this name");
+    return false;
+}
+
 /* With host.up: where a VM that uses it can run. */
 static void tell_domains(Storage *storage)
 {
@@ -354,6 +376,9 @@ Storage *storage_new(Host *host, const StorageOptions *options, GError **error)
     storage->words = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     for (const char *const *text = options->domains; text != NULL && *text != NULL; text++)
         if (!add_domain(storage, *text, error))
+            return NULL;
+    for (guint i = 0; i < storage->domains->len; i++)
+        if (!check_failover(storage, storage->domains->pdata[i], error))
             return NULL;
     for (guint i = 0; i < storage->domains->len; i++) {
         Domain *d = storage->domains->pdata[i];
@@ -394,24 +419,34 @@ const char *storage_of_path(const Storage *storage, const char *path)
     return found != NULL ? found->id : NULL;
 }
 
-const char *storage_folder(const Storage *storage, const char *id)
+static const Domain *domain_of(const Storage *storage, const char *id)
 {
     for (guint i = 0; i < storage->domains->len; i++) {
         const Domain *d = storage->domains->pdata[i];
 
         if (g_strcmp0(d->id, id) == 0)
-            return d->folder;
+            return d;
     }
     return NULL;
 }
 
+const char *storage_folder(const Storage *storage, const char *id)
+{
+    const Domain *d = domain_of(storage, id);
+
+    return d == NULL ? NULL : d->folder;
+}
+
+const char *storage_failover(const Storage *storage, const char *id)
+{
+    const Domain *d = domain_of(storage, id);
+
+    return d == NULL || d->failover == NULL ? NULL : domain_named(storage, d->failover)->id;
+}
+
 const char *storage_folder_named(const Storage *storage, const char *name)
 {
-    for (guint i = 0; i < storage->domains->len; i++) {
-        const Domain *d = storage->domains->pdata[i];
+    const Domain *d = domain_named(storage, name);
 
-        if (strcmp(d->name, name) == 0)
-            return d->folder;
-    }
-    return NULL;
+    return d == NULL ? NULL : d->folder;
 }

@@ -35,6 +35,8 @@ const char *storage_of_path(const Storage *storage, const char *path);
 const char *storage_folder(const Storage *storage, const char *id);
 /* The same of the one called @name. */
 const char *storage_folder_named(const Storage *storage, const char *name);
+/* UUID of the domain that takes over the disks of domain @id when that is degraded (failover=); NULL: none, or not known here. Borrowed. */
+const char *storage_failover(const Storage *storage, const char *id);
 /* The UUID a domain called @name has when none is given: the same on every host. Caller frees. */
 char *storage_id(const char *name);
 

@@ -1,7 +1,6 @@
 #include "consumers/policy/engine/action.h"
 
 #include "consumers/policy/engine/engine_private.h"
-#include "consumers/policy/engine/proxy.h"
 #include "consumers/policy/engine/place.h"
 #include "consumers/policy/engine/proxy.h"
 #include "consumers/policy/engine/plan.h"
@@ -198,6 +197,37 @@ static bool path_must_be_judged(Engine *engine, const EntityState *vm, const Ent
     return true;
 }
 
+/* Only what serves can be copied; and where another host has it well it is the way there that is ill, which a copy would go too. */
+static void resolve_block_copy(Engine *engine, const Step *step, Deed *deed)
+{
+    EntityState *vm = deed->target;
+    const EntityState *host = vm->vm->host, *ill = storage_ill_for(engine, vm, host);
+    const EntityState *storage = storage_degraded_for(engine, vm, host), *elsewhere = storage == NULL ? NULL : storage_well_at(engine, storage, host);
+    int64_t until_us = storage == NULL ? 0 : storage_since_us(storage, host) + PATH_LAG_US;
+
+    if (strcmp(vm->state, "running") != 0) {
+        deed_cannot(deed, "%s is %s: only the disks of what runs are copied", vm->path, vm->state);
+    } else if (ill != NULL && storage == NULL) {
+        deed_cannot(deed, "%s is %s: only what still serves is copied", ill->path, ill->state);
+    } else if (ill != NULL) { /* it may pause in the midst of it */
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s is %s", ill->path, ill->state));
+    } else if (vm->vm->lease) {
+        deed_cannot(deed, "%s has a lease on its storage, which would stay where it is", vm->path);
+    } else if (storage == NULL) {
+        deed->kind = DEED_DONE;
+    } else if (engine->now_us < until_us) {
+        deed_wait(deed, WAIT_STORAGE, g_strdup_printf("%s may be well again, or ill for one host only", storage->path));
+        deed->until_us = until_us;
+    } else if (elsewhere != NULL) {
+        deed_cannot(deed, "%s has %s well: it is the path of %s", elsewhere->path, storage->path, host->path);
+    } else {
+        json_t *arguments = deed_arguments(vm, step);
+
+        json_object_set_new(arguments, "from", json_string(entity_id(storage)));
+        deed_command(deed, step->action, vm, host->host->agent, arguments);
+    }
+}
+
 static void resolve_migrate(Stage *s, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target, *from = vm->vm->host;
@@ -293,6 +323,15 @@ static bool stopped_on_purpose(const EntityState *vm)
     return (strcmp(vm->state, "stopped") == 0 || strcmp(vm->state, "stopping") == 0) && intent_is_wanted(vm->intent);
 }
 
+/* Away from storage that is degraded only to where it is not. */
+static bool goes_from_bad_to_bad(Stage *s, const Incident *incident, const EntityState *vm)
+{
+    const Rule *rule = policy_rule(s->engine->policy, incident->rule);
+    const EntityState *host = vm->vm->host, *storage = storage_degraded_for(s->engine, vm, host);
+
+    return rule != NULL && strcmp(rule->on, "vm.storage-degraded") == 0 && storage != NULL && storage_well_at(s->engine, storage, host) == NULL;
+}
+
 static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *deed)
 {
     EntityState *vm = deed->target;
@@ -304,6 +343,8 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
         deed_cannot(deed, "%s is %s because of %s: it is not ours to start", vm->path, vm->state, vm->intent);
     } else if (moves && vm_paused_by_storage(vm)) {
         deed_cannot(deed, "%s is paused by its storage (%s): it is never moved", vm->path, vm->vm->reason);
+    } else if (moves && goes_from_bad_to_bad(s, incident, vm)) {
+        deed_cannot(deed, "no other host has the storage of %s well", vm->path);
     } else if (strcmp(action, "vm.resume") == 0) {
         resolve_resume(s->engine, step, deed);
     } else if (start_must_wait(s->engine, action, deed)) {
@@ -318,6 +359,8 @@ static void resolve_vm(Stage *s, Incident *incident, const Step *step, Deed *dee
         resolve_migrate(s, step, deed);
     } else if (vm->vm->host == NULL || vm->vm->host->host->agent == NULL) {
         deed_cannot(deed, "no host agent knows %s", vm->path);
+    } else if (strcmp(action, "vm.block-copy") == 0) {
+        resolve_block_copy(s->engine, step, deed);
     } else if ((strcmp(action, "vm.reset") == 0 || strcmp(action, "vm.reboot") == 0) && vm->vm->located && vm->vm->copies->len == 0) {
         resolve_start(s, step, NULL, deed); /* it has ended meanwhile */
     } else {

@@ -50,9 +50,9 @@ static const struct {
     { "restart-vms", "vm.*", "entity.ha && event.intent == \"none\" && event.state in [\"crashed\", \"stopped\", \"lost\"]",
       { { "vm.start", 3 }, { "vm.relocate", 1 } } },
     { "reset-vms", "vm.*", "entity.ha && event.state in [\"hung\", \"panicked\"]", { { "vm.reset", 2 }, { "vm.relocate", 1 } } },
-    { "resume-vms", "vm.paused",
-      "event.reason in [\"io-error\", \"enospc\", \"eperm\"] && (entity.on_io_error == \"auto_resume\" || "
-      "(entity.on_io_error == \"kill\" && event.reason == \"enospc\"))", { { "vm.resume", 3 } } },
+    { "extend-full-disks", "vm.paused", "event.reason == \"enospc\" && entity.on_io_error in [\"auto_resume\", \"kill\"]",
+      { { "vm.extend", 2 }, { "vm.resume", 3 } } },
+    { "resume-vms", "vm.paused", "event.reason in [\"io-error\", \"eperm\"] && entity.on_io_error == \"auto_resume\"", { { "vm.resume", 3 } } },
     { "kill-paused-vms", "vm.paused", "event.reason in [\"io-error\", \"eperm\"] && entity.on_io_error == \"kill\"",
       { { "vm.resume", 3 }, { "vm.restart", 2 } } },
     { "tell-paused-vms", "vm.paused", "(event.reason in [\"io-error\", \"enospc\", \"eperm\"] && entity.on_io_error == \"leave_paused\") || "
@@ -152,7 +152,7 @@ const Target *policy_target(const Policy *policy, const char *name)
     return NULL;
 }
 
-static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "vm.eject",
+static const char *const happened[] = { "vm.evidence", "vm.job", "vm.sample", "vm.rebooted", "vm.reverted", "vm.path-lost", "vm.storage-degraded", "vm.eject",
                                         "host.evidence", "host.sample", "host.fenceable", "host.unfenceable",
                                         "agent.restarted", "agent.cloned", "agent.moved", "agent.quarantined", NULL };
 

@@ -11,6 +11,13 @@ static GPtrArray *texts_new(void)
     return LIST_NEW(g_free);
 }
 
+static int64_t timeout_us_of(const char *action)
+{
+    if (strncmp(action, "service.", 8) == 0)
+        return 30 * US_PER_S;
+    return strcmp(action, ACTION_APPROVE) == 0 || strcmp(action, "vm.block-copy") == 0 ? US_PER_HOUR : 2 * US_PER_MINUTE;
+}
+
 Step *step_new(const char *action)
 {
     Step *step = g_new0(Step, 1);
@@ -23,7 +30,7 @@ Step *step_new(const char *action)
     step->backoff_max_us = 30 * US_PER_S;
     step->healed_state = g_strdup(strncmp(action, "host.", 5) == 0 ? "off" : "running");
     step->healed_for_us = 2 * US_PER_S;
-    step->timeout_us = strncmp(action, "service.", 8) == 0 ? 30 * US_PER_S : strcmp(action, ACTION_APPROVE) == 0 ? US_PER_HOUR : 2 * US_PER_MINUTE;
+    step->timeout_us = timeout_us_of(action);
     return step;
 }
 
@@ -283,7 +290,7 @@ void policy_add_default_budgets(Policy *policy)
 }
 
 const char *const policy_actions[] = { "service.restart", "service.start", "service.stop", "vm.start", "vm.stop", "vm.shutdown", "vm.reboot",
-                                       "vm.reset", "vm.suspend", "vm.resume", "vm.migrate", "vm.restart", "vm.relocate", "app.start", "app.stop",
+                                       "vm.reset", "vm.suspend", "vm.resume", "vm.migrate", "vm.restart", "vm.relocate", "vm.extend", "vm.block-copy", "app.start", "app.stop",
                                        "app.restart", "host.fence", "host.evacuate", NULL };
 
 const char *action_kind(const char *action)

@@ -187,6 +187,34 @@ const EntityState *storage_ill_for(const Engine *engine, const EntityState *vm, 
     return NULL;
 }
 
+const EntityState *storage_degraded_for(const Engine *engine, const EntityState *vm, const EntityState *host)
+{
+    size_t i;
+    json_t *id;
+
+    json_array_foreach(vm->vm->storage, i, id) {
+        g_autofree char *path = g_strdup_printf("storage/%s", json_string_value(id));
+        const EntityState *storage = entity_find((Engine *) engine, path);
+        const Word *word = storage == NULL ? NULL : holds_for(storage, host);
+
+        if (word != NULL && strcmp(word->state, "degraded") == 0)
+            return storage;
+    }
+    return NULL;
+}
+
+const EntityState *storage_well_at(const Engine *engine, const EntityState *storage, const EntityState *but)
+{
+    for (guint i = 0; i < engine->hosts->len; i++) {
+        const EntityState *host = engine->hosts->pdata[i];
+        const Word *word = holds_for(storage, host);
+
+        if (host != but && host_is_up(host) && uses(host, storage) && word != NULL && strcmp(word->state, "well") == 0)
+            return host;
+    }
+    return NULL;
+}
+
 bool storage_lost_path(const EntityState *storage, const EntityState *host)
 {
     const Word *word = holds_for(storage, host);
@@ -230,21 +258,37 @@ static bool needs(const EntityState *vm, const EntityState *storage)
     return false;
 }
 
+typedef bool (*VmHasFn)(const Engine *engine, const EntityState *vm, const EntityState *storage);
+
 /* What still runs there may be about to pause; when the domain fails everywhere there is nowhere to go. */
-static void tell_path_lost(Stage *s, const EntityState *storage, const char *host_id, const Event *event)
+static bool has_lost_path(const Engine *engine, const EntityState *vm, const EntityState *storage)
 {
-    const EntityState *host = host_with_id(s->engine, host_id);
+    return storage_lost_path(storage, vm->vm->host) && storage_ill_for(engine, vm, NULL) == NULL;
+}
+
+static bool has_degraded(const Engine *engine, const EntityState *vm, const EntityState *storage)
+{
+    return storage_degraded_for(engine, vm, vm->vm->host) != NULL;
+}
+
+/* Told again and again by its host it is told once. @host_id: whose word it is; NULL: everybody's. */
+static void tell_vms(Stage *s, const EntityState *storage, const char *host_id, const char *kind, VmHasFn has, const Event *event)
+{
     g_autoptr(GPtrArray) vms = g_ptr_array_new();
-    bool new = host != NULL && storage_since_us(storage, host) == s->engine->now_us; /* told again and again it is told once */
 
-    for (guint i = 0; new && i < s->engine->vms->len; i++) {
+    for (guint i = 0; i < s->engine->vms->len; i++) {
         EntityState *vm = s->engine->vms->pdata[i];
+        const EntityState *host = vm->vm->host;
+        bool meant = host != NULL && (host_id == NULL || strcmp(entity_id(host), host_id) == 0);
 
-        if (vm->vm->host == host && strcmp(vm->state, "running") == 0 && needs(vm, storage) && storage_ill_for(s->engine, vm, NULL) == NULL)
+        if (meant && strcmp(vm->state, "running") == 0 && needs(vm, storage) && storage_since_us(storage, host) == s->engine->now_us && has(s->engine, vm, storage))
             g_ptr_array_add(vms, vm);
     }
-    for (guint i = 0; i < vms->len; i++)
-        event_derive(s, vms->pdata[i], "vm.path-lost", event, json_pack("{s:s, s:[s]}", "host", host_id, "storage", entity_id(storage)));
+    for (guint i = 0; i < vms->len; i++) {
+        EntityState *vm = vms->pdata[i];
+
+        event_derive(s, vm, kind, event, json_pack("{s:s, s:[s]}", "host", entity_id(vm->vm->host), "storage", entity_id(storage)));
+    }
 }
 
 /* Who has not left yet has not to any more. */
@@ -258,20 +302,25 @@ static void path_is_back(Stage *s, const EntityState *storage)
         const Rule *rule = incident == NULL ? NULL : policy_rule(s->engine->policy, incident->rule);
         bool idle = incident != NULL && (incident->state == INCIDENT_NEEDS_HUMAN || (incident->state == INCIDENT_OPEN && incident->attempts == 0));
 
-        if (idle && rule != NULL && rule_listens(rule, "vm.path-lost") && needs(vm, storage) && storage_ill_for(s->engine, vm, vm->vm->host) == NULL)
+        bool path = rule != NULL && rule_listens(rule, "vm.path-lost") && storage_ill_for(s->engine, vm, vm->vm->host) == NULL;
+        bool slow = rule != NULL && rule_listens(rule, "vm.storage-degraded") && storage_degraded_for(s->engine, vm, vm->vm->host) == NULL;
+
+        if (idle && (path || slow) && needs(vm, storage))
             g_ptr_array_add(over, incident);
     }
     for (guint i = 0; i < over->len; i++)
-        incident_close(s, over->pdata[i], INCIDENT_RESOLVED, "its host reaches its storage again");
+        incident_close(s, over->pdata[i], INCIDENT_RESOLVED, "its host has its storage well again");
 }
 
 void storage_heard(Stage *s, EntityState *storage, const Event *event)
 {
-    const char *host = event_data_string(event, "host");
+    const char *host = event_data_string(event, "host"), *kind = event_fields(event)->kind;
 
-    if (strcmp(event_fields(event)->kind, "storage.failed") == 0 && host != NULL)
-        tell_path_lost(s, storage, host, event);
-    if (strcmp(event_fields(event)->kind, "storage.well") != 0)
+    if (strcmp(kind, "storage.failed") == 0 && host != NULL)
+        tell_vms(s, storage, host, "vm.path-lost", has_lost_path, event);
+    if (strcmp(kind, "storage.degraded") == 0)
+        tell_vms(s, storage, host, "vm.storage-degraded", has_degraded, event);
+    if (strcmp(kind, "storage.well") != 0)
         return;
     path_is_back(s, storage);
     s->wake |= WAKES(STORAGE) | WAKES(PLACE);

@@ -19,11 +19,16 @@ void storage_state_from_json(StorageState *state, const json_t *json, const char
 void storage_numbers_anew(StorageState *state);
 /* False: it is older than what is known of that host's path, or of all. What is said of a host nobody knows is not kept. */
 bool storage_hear(Engine *engine, EntityState *storage, const Event *event);
-/* What follows from a word that was new: who waited looks again, and what still runs where the path is lost is told of (vm.path-lost). */
+/* What follows from a word that was new: who waited looks again, and what still runs where the path is lost or the domain degraded is told of
+ * (vm.path-lost, vm.storage-degraded). */
 void storage_heard(Stage *s, EntityState *storage, const Event *event);
 
 /* The first of @vm's domains that has failed or is full on @host (NULL: everywhere); NULL: all serve, as far as is known. */
 const EntityState *storage_ill_for(const Engine *engine, const EntityState *vm, const EntityState *host);
+/* One of @vm's that is degraded as @host has it: slow, failing now and then, or with paths gone, and it serves. NULL: none. */
+const EntityState *storage_degraded_for(const Engine *engine, const EntityState *vm, const EntityState *host);
+/* Some host that is up, other than @but, says that it is well. NULL: none. */
+const EntityState *storage_well_at(const Engine *engine, const EntityState *storage, const EntityState *but);
 bool storage_lost_path(const EntityState *storage, const EntityState *host); /* it has failed there */
 int64_t storage_since_us(const EntityState *storage, const EntityState *host); /* when what holds there was first said */
 

@@ -18,7 +18,8 @@ static const struct {
     { "vm.hung", "vm app host.evacuate" },                  { "vm.paused", "vm app host.evacuate" },
     { "vm.suspended", "vm app" },                           { "vm.lost", "vm app host.evacuate" },
     { "vm.rebooted", "vm app host.evacuate" },              { "vm.reverted", "vm app" },
-    { "vm.path-lost", "vm app host.evacuate" },             { "vm.eject", "vm.migrate" },
+    { "vm.path-lost", "vm app host.evacuate" },             { "vm.storage-degraded", "vm app host.evacuate" },
+    { "vm.eject", "vm.migrate" },
     { "host.dead", "host" },                                { "host.isolated", "host" },
     { "host.degraded", "host.evacuate" },
 };

@@ -7,7 +7,7 @@ static const char *const ranks[] = {
     "notify",
     /* run: by scope, then by how much is torn down */
     "service.start", "service.restart",
-    "vm.resume", "vm.start", "vm.set-memory", "vm.migrate", "vm.reboot", "vm.reset", "vm.restart", "vm.relocate",
+    "vm.extend", "vm.resume", "vm.start", "vm.set-memory", "vm.block-copy", "vm.migrate", "vm.reboot", "vm.reset", "vm.restart", "vm.relocate",
     "app.start", "app.restart",
     "host.evacuate",
     /* stop and hold */

@@ -8,7 +8,7 @@
  *   2. the larger scope beats the smaller: service < vm < app < host
  *   3. within a scope, from the gentle to the hard:
  *          service.start < service.restart                                                        │ service.stop
- *          vm.resume < vm.start < vm.set-memory < vm.migrate < vm.reboot < vm.reset < vm.restart < vm.relocate │ vm.suspend < vm.shutdown < vm.stop
+ *          vm.extend < vm.resume < vm.start < vm.set-memory < vm.block-copy < vm.migrate < vm.reboot < vm.reset < vm.restart < vm.relocate │ vm.suspend < vm.shutdown < vm.stop
  *          app.start < app.restart                                                                │ app.stop
  *          host.evacuate                                                                          │ host.fence
  *   4. the same action: the higher priority, then the lower incident number, then the target's name

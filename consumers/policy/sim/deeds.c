@@ -153,6 +153,8 @@ static void do_vm(World *w, Agent *agent, Order *order)
         do_restart(w, agent, order, vm, copy);
     else if (strcmp(verb, "resume") == 0 && copy != NULL && vm_resume(w, vm))
         agent_answer(w, agent, order, RESULT_DONE, NULL, "running");
+    else if (strcmp(verb, "extend") == 0)
+        agent_answer(w, agent, order, RESULT_REFUSED, COMMAND_ERROR_UNKNOWN, NULL); /* no host here has a program for it */
     else if (strcmp(verb, "set-memory") == 0 && copy != NULL)
         agent_answer(w, agent, order, RESULT_DONE, NULL, NULL);
     else
