@@ -26,3 +26,12 @@ mend_dependency(CRYPTO  libcrypto>=3.0          libssl-dev)
 mend_dependency(LIBVIRT "libvirt>=9.0"         libvirt-dev)
 mend_dependency(LIBVIRT_QEMU "libvirt-qemu>=9.0" libvirt-dev)
 mend_dependency(LIBVIRT_GLIB "libvirt-glib-1.0>=4.0" libvirt-glib-1.0-dev)
+
+# Optional parts.
+pkg_check_modules(SANLOCK QUIET IMPORTED_TARGET libsanlock_client)
+option(MEND_SANLOCK "leases of VMs by sanlock, beside those in files" "${SANLOCK_FOUND}")
+if(MEND_SANLOCK)
+  mend_dependency(SANLOCK libsanlock_client libsanlock-dev)
+else()
+  message(STATUS "mend-host is built without sanlock (apt-get install libsanlock-dev, then -DMEND_SANLOCK=ON): VM leases are kept in files only")
+endif()

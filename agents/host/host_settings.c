@@ -55,6 +55,7 @@ const Setting host_settings[] = {
     { "storage-full", SETTING_INTEGER, AT(storage_full_percent), 0, 50, "2", "percent of free space below which it is full" },
     { "lease-storage", SETTING_STRING, AT(lease_storage), 0, 0, NULL,
       "NAME of the storage where leases are kept: a VM with a disk there runs only on the host that holds its lease; the same on all hosts" },
+    { "lease-backend", SETTING_STRING, AT(lease_backend), 0, 0, "file", "who keeps the leases: file (blocks of our own in the storage) or sanlock (its daemon); the same on all hosts" },
     { "lease-valid", SETTING_DURATION, AT(lease_valid_us), US_PER_S, US_PER_HOUR, "80s", "a lease that is not renewed for so long is free; the same on all hosts" },
     { "lease-io", SETTING_DURATION, AT(lease_io_us), 10 * US_PER_MS, US_PER_MINUTE, "1s", "a lease is not taken over storage slower than this; the same on all hosts" },
     { "no-relay", SETTING_BOOL, AT(no_relay), 0, 0, NULL, "do not carry the bytes of guests without a network to the broker" },

@@ -181,6 +181,8 @@ int main(int argc, char **argv)
         return probe_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], LEASE_KEEPER_VERB) == 0)
         return lease_keeper_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], LEASE_FREE_VERB) == 0)
+        return lease_free_main(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], LEASE_GUARD_VERB) == 0)
         return lease_guard_main(argc - 1, argv + 1, kill_vm);
     log_open(PRODUCT, LOG_LEVEL_INFO);

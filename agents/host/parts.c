@@ -60,6 +60,15 @@ static const char *storage_of(void *user, const char *path)
     return parts->storage == NULL ? NULL : storage_of_path(parts->storage, path);
 }
 
+static bool has_lease(void *user, const char *vm)
+{
+    const Parts *parts = user;
+
+    return parts->leases != NULL && leases_has(parts->leases, vm);
+}
+
+static void on_lease_changed(void *user, const char *vm) { libvirt_refresh(((Parts *) user)->libvirt, vm); }
+
 static void add_numbers(void *user, const char *vm, Value *sample)
 {
     memory_add_vm_numbers(((Parts *) user)->memory, vm, sample);
@@ -173,6 +182,7 @@ static void start_libvirt(Parts *parts, const HostSettings *settings)
                                    .sample_period_us = settings->sample_us,
                                    .balloon_period_s = (unsigned) (settings->balloon_stats_us / US_PER_S),
                                    .storage_of = storage_of,
+                                   .has_lease = settings->lease_storage != NULL ? has_lease : NULL,
                                    .add_numbers = add_numbers,
                                    .on_event = on_domain_event,
                                    .user = parts };
@@ -305,11 +315,13 @@ static bool start_leases(Parts *parts, const HostSettings *s, GError **error)
 {
     const LeasesOptions options = { .folder = s->lease_storage != NULL ? storage_folder_named(parts->storage, s->lease_storage) : NULL,
                                     .program = "/proc/self/exe",
+                                    .back = s->lease_backend,
                                     .valid_us = s->lease_valid_us,
                                     .io_max_us = s->lease_io_us,
                                     .eyes = lease_eyes,
                                     .look = lease_eyes_look,
                                     .wanted = lease_eyes_wanted,
+                                    .changed = on_lease_changed,
                                     .user = parts };
 
     if (s->lease_storage == NULL)

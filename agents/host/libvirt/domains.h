@@ -11,6 +11,8 @@
 typedef struct DomainsOptions {
     /* UUID of the storage domain that @path (file or device) lies in; NULL: in none. NULL: there are none. */
     const char *(*storage_of)(void *user, const char *path);
+    /* @vm has its lease here. NULL: no VM has leases. */
+    bool (*has_lease)(void *user, const char *vm);
     void (*on_active)(void *user); /* another VM runs here, or one fewer, or it is known again which */
     void *user;
 } DomainsOptions;

@@ -50,6 +50,8 @@ static void put_facts(Value *values, const Vm *vm)
     value_set(values, "memory_bytes", value_uint(VALUE_UINT64, facts->memory_bytes));
     value_set(values, "vcpus", value_uint(VALUE_UINT32, facts->vcpus));
     value_set(values, "storage", storage_list(vm));
+    if (vm->domains->options.has_lease != NULL && qmf_class_property(class, "lease") != NULL)
+        value_set(values, "lease", value_bool(vm->domains->options.has_lease(vm->domains->options.user, vm->id)));
     if (qmf_class_property(class, "definition_hash") != NULL)
         put(values, "definition_hash", facts->definition_hash);
 }

@@ -86,6 +86,13 @@ static void on_away(void *user, const char *why)
 
 static void on_active(void *user) { inventory_changed(((Libvirt *) user)->inventory); }
 
+static bool has_lease(void *user, const char *vm)
+{
+    const LibvirtOptions *options = &((Libvirt *) user)->options;
+
+    return options->has_lease(options->user, vm);
+}
+
 static const char *storage_of(void *user, const char *path)
 {
     const LibvirtOptions *options = &((Libvirt *) user)->options;
@@ -108,7 +115,7 @@ static void add_classes(Host *host)
 Libvirt *libvirt_new(Host *host, Connection *connection, Intents *intents, const LibvirtOptions *options)
 {
     Libvirt *libvirt = g_new0(Libvirt, 1);
-    const DomainsOptions domains = { storage_of, on_active, libvirt };
+    const DomainsOptions domains = { storage_of, options->has_lease != NULL ? has_lease : NULL, on_active, libvirt };
     const InventoryOptions inventory = { options->rack, options->power, options->switch_name, options->labels, options->storages, options->user };
     const SamplingOptions sampling = { options->sample_period_us, options->still_periods, options->balloon_period_s, options->add_numbers, options->user };
     const ConnectionListener listener = { prepare, on_up, on_away, release, libvirt };

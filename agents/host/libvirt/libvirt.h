@@ -16,6 +16,7 @@ typedef struct LibvirtOptions {
     /* From the storage part, each may be NULL: see domains.h and inventory.h. */
     const char *(*storage_of)(void *user, const char *path);
     Value *(*storages)(void *user);
+    bool (*has_lease)(void *user, const char *vm); /* libvirt_refresh() when that changes */
     /* More numbers of @vm that is about to be told; may be NULL. */
     void (*add_numbers)(void *user, const char *vm, Value *sample);
     DomainEventFn on_event;         /* hears every event of libvirt, after it was told; may be NULL */

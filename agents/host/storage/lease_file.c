@@ -1,6 +1,7 @@
 #include "agents/host/storage/lease_file.h"
 
 #include "agents/host/storage/block.h"
+#include "agents/host/storage/place.h"
 #include "lib/base/uuid.h"
 
 #include <errno.h>
@@ -47,14 +48,28 @@ static bool parse(const LeaseFile *l, const char *block, LeaseBlock *ret, GError
     return false;
 }
 
+/* A folder that nothing is mounted on shows every lease free, and takes every renewal. */
+static bool is_there(const LeaseFile *l, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+
+    if (l->memory == NULL || place_check(l->folder, l->memory, &why))
+        return true;
+    g_set_error_literal(error, LEASE_FILE_ERROR, LEASE_FILE_ERROR_IO, why->message);
+    return false;
+}
+
 static bool read_once(const LeaseFile *l, LeaseBlock *ret, GError **error)
 {
     g_autofree char *path = path_of(l);
-    int fd = block_open(path, O_RDONLY);
     char *block;
     bool ok;
+    int fd;
 
     *ret = (LeaseBlock) { .owner = FREE };
+    if (!is_there(l, error))
+        return false;
+    fd = block_open(path, O_RDONLY);
     if (fd < 0 && errno == ENOENT && access(l->folder, X_OK) == 0)
         return true;
     if (fd < 0)
@@ -83,7 +98,7 @@ bool lease_file_read(const LeaseFile *l, LeaseBlock *ret, GError **error)
     }
 }
 
-static bool put(const LeaseFile *l, const LeaseBlock *block, GError **error)
+static bool put(const LeaseFile *l, const LeaseBlock *block, int create /* or 0 */, GError **error)
 {
     g_autofree char *path = path_of(l), *folder = g_path_get_dirname(path);
     g_autofree char *text = g_strdup_printf(FORM "%s %s %" PRIu64 " %" PRIu64, l->vm, block->owner, block->generation, block->renewals);
@@ -91,9 +106,9 @@ static bool put(const LeaseFile *l, const LeaseBlock *block, GError **error)
     bool ok;
     int fd;
 
-    if (mkdir(folder, 0755) != 0 && errno != EEXIST)
+    if (create != 0 && mkdir(folder, 0755) != 0 && errno != EEXIST)
         return io_failed(l, "mkdir", error);
-    fd = block_open(path, O_RDWR | O_CREAT);
+    fd = block_open(path, O_RDWR | create);
     if (fd < 0)
         return io_failed(l, "open", error);
     bytes = block_memory(1);
@@ -140,7 +155,7 @@ LeaseOutcome lease_file_take(const LeaseFile *l, const LeaseBlock *watched, int6
         return LEASE_FILE_HELD;
     mine = (LeaseBlock) { .generation = ret_block->generation + 1 };
     g_strlcpy(mine.owner, l->host, sizeof mine.owner);
-    if (!put(l, &mine, error) || !in_time(l, begun_us, error))
+    if (!put(l, &mine, O_CREAT, error) || !in_time(l, begun_us, error))
         return LEASE_FILE_FAILED;
     g_usleep((gulong) l->times.settle_us);
     if (!lease_file_read(l, ret_block, error))
@@ -164,7 +179,7 @@ LeaseOutcome lease_file_renew(const LeaseFile *l, LeaseBlock *mine, int64_t unti
     mine->generation = MAX(mine->generation, found.generation);
     mine->generation += strcmp(found.owner, l->host) != 0; /* written over by one who came too late */
     mine->renewals = MAX(mine->renewals, found.renewals) + 1;
-    if (!put(l, mine, error))
+    if (!put(l, mine, 0, error))
         return lease_now_us() < until_us ? LEASE_FILE_FAILED : LEASE_FILE_LOST;
     if (lease_now_us() >= until_us) /* this write came too late itself */
         return LEASE_FILE_LOST;
@@ -182,7 +197,7 @@ static bool give(const LeaseFile *l, const char *to, GError **error)
         return true;
     g_strlcpy(found.owner, to, sizeof found.owner);
     found.generation += strcmp(to, FREE) != 0; /* a free block that comes too late must not look newer than the next owner's */
-    return put(l, &found, error);
+    return put(l, &found, 0, error);
 }
 
 bool lease_file_release(const LeaseFile *l, GError **error) { return give(l, FREE, error); }

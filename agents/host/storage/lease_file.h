@@ -32,6 +32,7 @@ typedef struct LeaseBlock {
 typedef struct LeaseFile { /* plain data; strings borrowed */
     const char *folder, *vm, *host;
     LeaseTimes times;
+    const char *memory; /* of the storage, see place.h; NULL: it may be any folder */
 } LeaseFile;
 
 typedef enum {
@@ -43,7 +44,7 @@ typedef enum {
 
 #define LEASE_FILE_ERROR lease_file_error_quark()
 GQuark lease_file_error_quark(void);
-typedef enum { LEASE_FILE_ERROR_IO, LEASE_FILE_ERROR_SLOW, LEASE_FILE_ERROR_DAMAGED } LeaseFileError;
+typedef enum { LEASE_FILE_ERROR_IO /* also: it is not the storage it was */, LEASE_FILE_ERROR_SLOW, LEASE_FILE_ERROR_DAMAGED } LeaseFileError;
 
 /* CLOCK_BOOTTIME: goes on while the machine sleeps. All times here are of it. */
 int64_t lease_now_us(void);

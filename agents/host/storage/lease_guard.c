@@ -1,6 +1,7 @@
 #include "agents/host/storage/lease_guard.h"
 
 #include "agents/host/storage/lease_file.h"
+#include "agents/host/storage/lease_keeper.h"
 #include "agents/host/storage/lease_table.h"
 #include "lib/base/log.h"
 
@@ -21,8 +22,28 @@ typedef struct Guard {
     LeaseTable *table;
     LeaseKillFn kill_vm;
     int64_t margin_us;
+    pid_t agent;
+    char **free;            /* the arguments of LEASE_FREE_VERB, without the VM; NULL: nothing to free */
     bool ended[LEASES_MAX]; /* told already */
+    bool freed[LEASES_MAX];
 } Guard;
+
+/* Asks the storage, so it is another process, and not waited for. */
+static void give_back(Guard *g, unsigned i, char *vm)
+{
+    char *argv[10] = { (char *) "/proc/self/exe", (char *) LEASE_FREE_VERB };
+
+    if (g->free == NULL || g->freed[i] || getppid() == g->agent)
+        return;
+    g->freed[i] = true;
+    for (int k = 0; k < 6; k++)
+        argv[2 + k] = g->free[k];
+    argv[8] = vm;
+    if (fork() == 0) {
+        execv(argv[0], argv);
+        _exit(127);
+    }
+}
 
 /* True: a VM may still be running for whom somebody must look at the clock. */
 static bool look(Guard *g)
@@ -38,7 +59,7 @@ static bool look(Guard *g)
             continue;
         if (lease_now_us() < until_us - g->margin_us) {
             any = true;
-            g->ended[i] = false;
+            g->ended[i] = g->freed[i] = false;
             continue;
         }
         gone = g->kill_vm(vm);
@@ -46,6 +67,8 @@ static bool look(Guard *g)
         if (!g->ended[i])
             log_error("lease of VM %s was not renewed in time: %s", vm, gone ? "it does not run here" : "killed");
         g->ended[i] = true;
+        if (gone)
+            give_back(g, i, vm);
     }
     return any;
 }
@@ -61,15 +84,15 @@ static bool locked(const char *folder)
 int lease_guard_main(int argc, char **argv, LeaseKillFn kill_vm)
 {
     g_autoptr(GError) error = NULL;
-    pid_t parent = getppid();
-    Guard guard = { .kill_vm = kill_vm };
+    Guard guard = { .kill_vm = kill_vm, .agent = getppid(), .free = argc == 9 ? argv + 3 : NULL };
 
-    if (argc != 3 || (guard.margin_us = strtoll(argv[2], NULL, 10)) <= 0) {
-        fprintf(stderr, "mend-host " LEASE_GUARD_VERB " FOLDER MARGIN_US: a part of mend-host, not to be started by hand\n");
+    if ((argc != 3 && argc != 9) || (guard.margin_us = strtoll(argv[2], NULL, 10)) <= 0) {
+        fprintf(stderr, "mend-host " LEASE_GUARD_VERB " FOLDER MARGIN_US …: a part of mend-host, not to be started by hand\n");
         return 2;
     }
     log_open("mend-lease-guard", LOG_LEVEL_INFO);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_IGN);
     signal(SIGTERM, SIG_IGN); /* the agent may be told to end; its VMs run on, until their time is over */
     setsid();
     if (!locked(argv[1])) {
@@ -84,7 +107,7 @@ int lease_guard_main(int argc, char **argv, LeaseKillFn kill_vm)
     (void) !mlockall(MCL_CURRENT | MCL_FUTURE);
     printf("ready\n");
     fflush(stdout);
-    while (look(&guard) || getppid() == parent)
+    while (look(&guard) || getppid() == guard.agent)
         g_usleep((gulong) CLAMP(guard.margin_us / 4, LOOK_US_MIN, LOOK_US_MAX));
     lease_table_close(guard.table);
     return 0;

@@ -3,8 +3,7 @@
  * that does not lets every VM's time run out, which is what must happen. */
 #include "agents/host/storage/lease_keeper.h"
 
-#include "agents/host/storage/block.h"
-#include "agents/host/storage/lease_file.h"
+#include "agents/host/storage/lease_back.h"
 #include "agents/host/storage/lease_table.h"
 #include "lib/base/uuid.h"
 
@@ -16,11 +15,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#define PREFIX "lease-"
-
 typedef struct Keeper {
-    const char *folder, *host;
-    LeaseTimes times;
+    LeaseBack *back;
+    const char *host;
+    int64_t pause_us; /* between two looks */
     LeaseTable *table;
     GMutex lock;      /* of @entries, @table */
     GHashTable *entries; /* VM → Entry; never removed */
@@ -29,13 +27,8 @@ typedef struct Keeper {
 
 typedef struct Entry {
     Keeper *keeper;
-    char vm[UUID_TEXT_SIZE];
     GMutex io; /* of all below; held while the storage is asked */
-    bool watched, live, held;
-    LeaseBlock block;  /* as last read or written */
-    int64_t since_us;  /* when it was seen to change */
-    int64_t until_us;  /* held: for so long */
-    char owner[37];    /* before it was free */
+    LeaseSeat seat;
     const char *told;  /* what was said of it */
     char told_owner[37];
 } Entry;
@@ -66,20 +59,18 @@ static Entry *entry_of(Keeper *k, const char *vm)
     if (entry == NULL && g_hash_table_size(k->entries) < LEASES_MAX) {
         entry = g_new0(Entry, 1);
         entry->keeper = k;
-        g_strlcpy(entry->vm, vm, sizeof entry->vm);
+        g_strlcpy(entry->seat.vm, vm, sizeof entry->seat.vm);
         g_mutex_init(&entry->io);
-        g_hash_table_insert(k->entries, entry->vm, entry);
+        g_hash_table_insert(k->entries, entry->seat.vm, entry);
     }
     g_mutex_unlock(&k->lock);
     return entry;
 }
 
-static LeaseFile file_of(const Entry *e) { return (LeaseFile) { e->keeper->folder, e->vm, e->keeper->host, e->keeper->times }; }
-
 static bool set_until(Entry *e, int64_t until_us)
 {
     g_mutex_lock(&e->keeper->lock);
-    bool ok = lease_table_set(e->keeper->table, e->vm, until_us);
+    bool ok = lease_table_set(e->keeper->table, e->seat.vm, until_us);
     g_mutex_unlock(&e->keeper->lock);
     return ok;
 }
@@ -88,95 +79,59 @@ static bool set_until(Entry *e, int64_t until_us)
 static void bound(Entry *e, int64_t until_us)
 {
     g_mutex_lock(&e->keeper->lock);
-    int64_t now_us = lease_table_until_us(e->keeper->table, e->vm);
+    int64_t now_us = lease_table_until_us(e->keeper->table, e->seat.vm);
 
     if (now_us == 0 || until_us < now_us)
-        lease_table_set(e->keeper->table, e->vm, until_us);
+        lease_table_set(e->keeper->table, e->seat.vm, until_us);
     g_mutex_unlock(&e->keeper->lock);
 }
 
 static void clear_until(Entry *e)
 {
     g_mutex_lock(&e->keeper->lock);
-    lease_table_clear(e->keeper->table, e->vm);
+    lease_table_clear(e->keeper->table, e->seat.vm);
     g_mutex_unlock(&e->keeper->lock);
 }
 
 /* ---- watching ---- */
 
-static void note(Entry *e, const LeaseBlock *found)
-{
-    bool changed = !e->watched || strcmp(found->owner, e->block.owner) != 0 || found->generation != e->block.generation || found->renewals != e->block.renewals;
-
-    if (!changed)
-        return;
-    if (e->watched && found->generation < e->block.generation && lease_now_us() - e->since_us < e->keeper->times.valid_us * 9 / 8)
-        return; /* written too late: whoever holds it writes over it */
-    if (e->watched && strcmp(e->block.owner, "-") != 0)
-        g_strlcpy(e->owner, e->block.owner, sizeof e->owner);
-    e->live = e->watched && strcmp(found->owner, e->block.owner) == 0;
-    e->watched = true;
-    e->block = *found;
-    e->since_us = lease_now_us();
-}
-
 static void tell_seen(Entry *e)
 {
-    const int64_t valid_us = e->keeper->times.valid_us;
-    bool is_free = strcmp(e->block.owner, "-") == 0;
-    const char *owner = is_free ? e->owner : e->block.owner;
-    const char *says = is_free ? "released" : lease_now_us() - e->since_us > valid_us + valid_us / 8 ? "expired" : "held";
+    static const char *const names[] = { NULL, "held", "expired", "released" };
+    const char *says = names[e->keeper->back->class->look(e->keeper->back, &e->seat)], *owner = e->seat.owner;
 
-    if (owner[0] == '\0' || strcmp(owner, e->keeper->host) == 0 || (e->told == says && strcmp(e->told_owner, owner) == 0))
+    if (says == NULL || strcmp(owner, e->keeper->host) == 0 || (e->told == says && strcmp(e->told_owner, owner) == 0))
         return;
     e->told = says;
     g_strlcpy(e->told_owner, owner, sizeof e->told_owner);
-    say("seen %s %s %s", e->vm, says, owner);
+    say("seen %s %s %s", e->seat.vm, says, owner);
 }
 
 static void renew(Entry *e)
 {
-    const LeaseFile file = file_of(e);
-    LeaseOutcome outcome = lease_file_renew(&file, &e->block, e->until_us, &e->until_us, NULL);
+    LeaseOutcome outcome = e->keeper->back->class->renew(e->keeper->back, &e->seat);
 
     if (outcome == LEASE_FILE_TAKEN) {
-        set_until(e, e->until_us);
+        set_until(e, e->seat.until_us);
     } else if (outcome != LEASE_FILE_FAILED) {
-        e->held = false;
-        say("lost %s", e->vm);
+        e->seat.held = false;
+        say("lost %s", e->seat.vm);
     }
 }
 
 static void look(Entry *e, bool again)
 {
-    const LeaseFile file = file_of(e);
-    LeaseBlock found;
-
     g_mutex_lock(&e->io);
     if (again)
         e->told = NULL;
-    if (e->held)
+    if (e->seat.held)
         renew(e);
-    else if (lease_file_read(&file, &found, NULL)) {
-        note(e, &found);
+    else
         tell_seen(e);
-    }
     g_mutex_unlock(&e->io);
 }
 
-static void find_others(Keeper *k)
-{
-    g_autofree char *place = g_build_filename(k->folder, BLOCK_FOLDER, NULL);
-    g_autoptr(GDir) dir = g_dir_open(place, 0, NULL);
-    const char *name;
-
-    while (dir != NULL && (name = g_dir_read_name(dir)) != NULL) {
-        g_autofree char *vm = g_str_has_prefix(name, PREFIX) ? uuid_canonical(name + strlen(PREFIX)) : NULL;
-
-        if (vm != NULL && strcmp(vm, name + strlen(PREFIX)) == 0)
-            entry_of(k, vm);
-    }
-}
+static void on_found(void *user, const char *vm) { entry_of(user, vm); }
 
 static void look_at_all(Keeper *k, bool held)
 {
@@ -188,7 +143,7 @@ static void look_at_all(Keeper *k, bool held)
     for (GList *l = all; l != NULL; l = l->next) {
         Entry *e = l->data;
 
-        if (e->held == held) /* looked at again under its lock */
+        if (e->seat.held == held) /* looked at again under its lock */
             look(e, again);
     }
 }
@@ -199,7 +154,7 @@ static void *renew_all(void *user)
 
     for (;;) {
         look_at_all(k, true);
-        g_usleep((gulong) k->times.valid_us / 8);
+        g_usleep((gulong) k->pause_us);
     }
     return NULL;
 }
@@ -209,9 +164,9 @@ static void *watch_all(void *user)
     Keeper *k = user;
 
     for (;;) {
-        find_others(k);
+        k->back->class->find(k->back, on_found, k);
         look_at_all(k, false);
-        g_usleep((gulong) k->times.valid_us / 8);
+        g_usleep((gulong) k->pause_us);
     }
     return NULL;
 }
@@ -220,50 +175,39 @@ static void *watch_all(void *user)
 
 static void take(Entry *e)
 {
-    const LeaseFile file = file_of(e);
     g_autoptr(GError) error = NULL;
-    LeaseBlock block, watched = e->block;
-    int64_t until_us = 0;
+    LeaseSeat *seat = &e->seat;
 
-    if (e->held) {
-        say("taken %s", e->vm);
+    if (seat->held) {
+        say("taken %s", seat->vm);
         return;
     }
-    if (e->watched) /* that it is over is proof, and not to be seen any more once it is ours */
+    if (seat->owner[0] != '\0') /* that it is over is proof, and not to be seen any more once it is ours */
         tell_seen(e);
-    switch (lease_file_take(&file, e->watched ? &watched : NULL, e->since_us, &block, &until_us, &error)) {
+    switch (e->keeper->back->class->take(e->keeper->back, seat, &error)) {
     case LEASE_FILE_TAKEN:
-        e->block = block;
-        e->watched = true;
-        e->since_us = lease_now_us();
-        e->until_us = until_us;
-        e->held = set_until(e, until_us);
-        say(e->held ? "taken %s" : "failed %s the host has too many leases", e->vm);
+        seat->held = set_until(e, seat->until_us);
+        say(seat->held ? "taken %s" : "failed %s the host has too many leases", seat->vm);
         break;
-    case LEASE_FILE_HELD:
-        note(e, &block);
-        say("held %s %s %s", e->vm, block.owner, e->live ? "live" : "silent");
-        break;
-    case LEASE_FILE_LOST: say("failed %s the storage was too slow: the lease was over before it was taken", e->vm); break;
-    default: say("failed %s %s", e->vm, error != NULL ? error->message : "the storage failed"); break;
+    case LEASE_FILE_HELD: say("held %s %s %s", seat->vm, seat->owner, seat->live ? "live" : "silent"); break;
+    case LEASE_FILE_LOST: say("failed %s the storage was too slow: the lease was over before it was taken", seat->vm); break;
+    default: say("failed %s %s", seat->vm, error != NULL ? error->message : "the storage failed"); break;
     }
 }
 
 /* The VM is gone from here: its time ends first, for a guard that looks in between finds nothing to end. */
 static void give(Entry *e, const char *to)
 {
-    const LeaseFile file = file_of(e);
     g_autoptr(GError) error = NULL;
-    bool ok = true, in_time = e->held && lease_now_us() < e->until_us - e->keeper->times.io_max_us;
+    bool ok;
 
-    e->held = false;
     clear_until(e);
-    if (in_time) /* else it may be another's by the time it is written: it runs out by itself */
-        ok = to != NULL ? lease_file_hand(&file, to, &error) : lease_file_release(&file, &error);
+    ok = e->keeper->back->class->give(e->keeper->back, &e->seat, to, &error);
+    e->seat.held = false;
     if (ok)
-        say("%s %s", to != NULL ? "handed" : "released", e->vm);
+        say("%s %s", to != NULL ? "handed" : "released", e->seat.vm);
     else
-        say("failed %s %s", e->vm, error->message);
+        say("failed %s %s", e->seat.vm, error->message);
 }
 
 static void *run(void *user)
@@ -278,9 +222,9 @@ static void *run(void *user)
         give(e, NULL);
     else if (strcmp(c->verb, "hand") == 0 && c->argument != NULL)
         give(e, c->argument);
-    else if (strcmp(c->verb, "forget") == 0 && !e->held)
+    else if (strcmp(c->verb, "forget") == 0 && !e->seat.held)
         clear_until(e);
-    else if (strcmp(c->verb, "bound") == 0 && c->argument != NULL && !e->held)
+    else if (strcmp(c->verb, "bound") == 0 && c->argument != NULL && !e->seat.held)
         bound(e, strtoll(c->argument, NULL, 10));
     g_mutex_unlock(&e->io);
     g_free(c->verb);
@@ -307,24 +251,56 @@ static void command(Keeper *k, char *line)
     g_thread_unref(g_thread_new("lease", run, c));
 }
 
+static LeaseBack *back_open(char **argv, LeaseBackOptions *ret, GError **error)
+{
+    const LeaseBackClass *class;
+    int64_t io_max_us = strtoll(argv[5], NULL, 10);
+
+    *ret = (LeaseBackOptions) { argv[1], argv[2], argv[3], { strtoll(argv[4], NULL, 10), io_max_us, 2 * io_max_us } };
+    class = lease_back_times(argv[6], &ret->times, error) ? lease_back_find(argv[6], error) : NULL;
+    return class != NULL ? class->open(ret, error) : NULL;
+}
+
+int lease_free_main(int argc, char **argv)
+{
+    g_autoptr(GError) error = NULL;
+    LeaseBackOptions options;
+    LeaseSeat seat = { .held = false };
+    LeaseBack *back;
+
+    if (argc != 8)
+        return 2;
+    alarm(60); /* nobody waits for it */
+    back = back_open(argv, &options, &error);
+    g_strlcpy(seat.vm, argv[7], sizeof seat.vm);
+    if (back == NULL || !back->class->give(back, &seat, NULL, &error)) {
+        fprintf(stderr, "mend-host " LEASE_FREE_VERB " %s: %s\n", seat.vm, error->message);
+        return 1;
+    }
+    back->class->close(back);
+    return 0;
+}
+
 int lease_keeper_main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
+    LeaseBackOptions options;
     Keeper k = { 0 };
     char line[256];
 
-    if (argc != 6) {
+    if (argc != 7) {
         fprintf(stderr, "mend-host " LEASE_KEEPER_VERB ": a part of mend-host, not to be started by hand\n");
         return 2;
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    k = (Keeper) { .folder = argv[1], .host = argv[2], .times = { .valid_us = strtoll(argv[4], NULL, 10), .io_max_us = strtoll(argv[5], NULL, 10) } };
-    k.times.settle_us = 2 * k.times.io_max_us;
-    k.table = lease_table_open(argv[3], true, &error);
-    if (k.table == NULL || k.times.io_max_us <= 0 || k.times.valid_us < 8 * k.times.io_max_us) {
-        fprintf(stderr, "mend-host " LEASE_KEEPER_VERB ": %s\n", error != NULL ? error->message : "times that do not fit");
+    k.back = back_open(argv, &options, &error);
+    k.table = k.back != NULL ? lease_table_open(options.data, true, &error) : NULL;
+    if (k.table == NULL) {
+        fprintf(stderr, "mend-host " LEASE_KEEPER_VERB ": %s\n", error->message);
         return 1;
     }
+    k.host = options.host;
+    k.pause_us = options.times.valid_us / 8;
     k.entries = g_hash_table_new(g_str_hash, g_str_equal);
     g_thread_unref(g_thread_new("renew", renew_all, &k));
     g_thread_unref(g_thread_new("watch", watch_all, &k));

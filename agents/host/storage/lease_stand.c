@@ -19,5 +19,7 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], LEASE_KEEPER_VERB) == 0)
         return lease_keeper_main(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], LEASE_FREE_VERB) == 0)
+        return lease_free_main(argc - 1, argv + 1);
     return argc > 1 && strcmp(argv[1], LEASE_GUARD_VERB) == 0 ? lease_guard_main(argc - 1, argv + 1, kill_vm) : 2;
 }

@@ -3,7 +3,7 @@
  * or come by a migration, whose lease its old host hands over) gets time to come by it and is ended when it does not. */
 #include "agents/host/storage/leases.h"
 
-#include "agents/host/storage/lease_file.h"
+#include "agents/host/storage/lease_back.h"
 #include "agents/host/storage/lease_guard.h"
 #include "agents/host/storage/lease_keeper.h"
 #include "agents/host/storage/lease_table.h"
@@ -32,6 +32,8 @@ typedef struct Lease {
     LeasesAnswerFn fn;    /* who asked for it */
     void *user;
     guint timer;
+    guint retry;          /* another host has it and does not renew it: asked for again until it is over */
+    char *why;            /* it was not got yet */
 } Lease;
 
 typedef struct Child {
@@ -48,7 +50,7 @@ typedef struct Child {
 struct Leases {
     Host *host;
     LeasesOptions options;
-    char *folder, *program;
+    char *folder, *program, *back;
     Child keeper, guard;
     bool guarded;
     GHashTable *all; /* VM → Lease */
@@ -80,6 +82,7 @@ typedef struct Wanted {
 G_DEFINE_QUARK(mend-leases-error-quark, leases_error)
 
 static gboolean on_soon(void *user);
+static gboolean on_late(void *user);
 
 static void soon(Leases *l)
 {
@@ -160,7 +163,9 @@ static void child_start(Child *child, const char *const *argv)
 static void start_guard(Leases *l)
 {
     g_autofree char *margin = g_strdup_printf("%" PRId64, l->options.valid_us / 8);
-    const char *const argv[] = { l->program, LEASE_GUARD_VERB, host_data(l->host), margin, NULL };
+    g_autofree char *valid = g_strdup_printf("%" PRId64, l->options.valid_us), *io = g_strdup_printf("%" PRId64, l->options.io_max_us);
+    const char *const argv[] = { l->program, LEASE_GUARD_VERB, host_data(l->host), margin, l->folder, host_id(l->host), host_data(l->host), valid, io, l->back,
+                                 NULL };
 
     child_start(&l->guard, argv);
 }
@@ -168,7 +173,7 @@ static void start_guard(Leases *l)
 static void start_keeper(Leases *l)
 {
     g_autofree char *valid = g_strdup_printf("%" PRId64, l->options.valid_us), *io = g_strdup_printf("%" PRId64, l->options.io_max_us);
-    const char *const argv[] = { l->program, LEASE_KEEPER_VERB, l->folder, host_id(l->host), host_data(l->host), valid, io, NULL };
+    const char *const argv[] = { l->program, LEASE_KEEPER_VERB, l->folder, host_id(l->host), host_data(l->host), valid, io, l->back, NULL };
     GHashTableIter iter;
     void *value;
 
@@ -227,10 +232,13 @@ static void on_online(void *user)
 static void answer(Lease *lease, LeasesAnswer what, const char *text)
 {
     LeasesAnswerFn fn = g_steal_pointer(&lease->fn);
+    g_autofree char *why = g_steal_pointer(&lease->why); /* may be @text */
 
     if (lease->timer != 0)
         g_source_remove(lease->timer);
-    lease->timer = 0;
+    if (lease->retry != 0)
+        g_source_remove(lease->retry);
+    lease->timer = lease->retry = 0;
     if (fn != NULL)
         fn(lease->user, what, text);
 }
@@ -241,6 +249,9 @@ static void lease_free(void *data)
 
     if (lease->timer != 0)
         g_source_remove(lease->timer);
+    if (lease->retry != 0)
+        g_source_remove(lease->retry);
+    g_free(lease->why);
     g_free(lease);
 }
 
@@ -257,6 +268,16 @@ static Lease *lease_of(Leases *l, const char *vm, bool make)
     return lease;
 }
 
+static void set_holding(Lease *lease, Holding holding)
+{
+    Leases *l = lease->leases;
+    bool changes = (lease->holding == HELD) != (holding == HELD);
+
+    lease->holding = holding;
+    if (changes && l->options.changed != NULL)
+        l->options.changed(l->options.user, lease->vm);
+}
+
 /* By lease_now_us(), the guard's clock. */
 static void bind_until(Lease *lease, int64_t until_us)
 {
@@ -264,11 +285,39 @@ static void bind_until(Lease *lease, int64_t until_us)
     ask(lease->leases, "bound %s %" PRId64 "\n", lease->vm, until_us);
 }
 
+/* The keeper answers: now it is worth all the time there is. */
+static void wait_for_it(Lease *lease)
+{
+    int64_t left_us = lease->starts_us - START_US - clock_now_us();
+
+    g_source_remove(lease->timer);
+    lease->timer = g_timeout_add((guint) (MAX(left_us, 0) / US_PER_MS), on_late, lease);
+}
+
+static gboolean on_retry(void *user)
+{
+    Lease *lease = user;
+
+    lease->retry = 0;
+    ask(lease->leases, "take %s\n", lease->vm);
+    return G_SOURCE_REMOVE;
+}
+
 static void on_held_elsewhere(Leases *l, Lease *lease, const char *owner, bool is_live)
 {
-    g_autofree char *text = g_strdup_printf("host %s holds it%s", owner, is_live ? "" : ", not known yet whether it still renews it");
+    g_autofree char *text = g_strdup_printf("host %s holds it%s", owner, is_live ? " and renews it" : ", it does not renew it and it is not over yet");
 
-    lease->holding = NONE;
+    if (lease->fn != NULL && !is_live) {
+        if (lease->why == NULL) {
+            tell(l, lease->vm, "held", owner);
+            wait_for_it(lease);
+        }
+        g_free(lease->why);
+        lease->why = g_steal_pointer(&text);
+        lease->retry = g_timeout_add((guint) (l->options.valid_us / 16 / US_PER_MS), on_retry, lease);
+        return;
+    }
+    set_holding(lease, NONE);
     if (lease->seen && is_live && !lease->arrived) {
         log_error("VM %s runs here without its lease, which host %s holds and renews: it is ended here", lease->vm, owner);
         bind_until(lease, 1);
@@ -286,7 +335,7 @@ static void on_keeper(Leases *l, char **words)
     } else if (lease == NULL) {
         return;
     } else if (strcmp(words[0], "taken") == 0) {
-        lease->holding = HELD;
+        set_holding(lease, HELD);
         lease->bound = false;
         tell(l, lease->vm, "held", host_id(l->host));
         answer(lease, LEASES_TAKEN, NULL);
@@ -297,11 +346,11 @@ static void on_keeper(Leases *l, char **words)
 
         log_warning("lease of VM %s: %s", lease->vm, text);
         if (lease->holding == TAKING)
-            lease->holding = NONE;
+            set_holding(lease, NONE);
         answer(lease, LEASES_FAILED, text);
     } else if (strcmp(words[0], "lost") == 0) {
         log_error("lease of VM %s was not renewed in time: its storage does not answer; the VM is ended", lease->vm);
-        lease->holding = LOST;
+        set_holding(lease, LOST);
         soon(l);
     } else if (strcmp(words[0], "released") == 0 || strcmp(words[0], "handed") == 0) {
         tell(l, lease->vm, "released", host_id(l->host));
@@ -312,7 +361,7 @@ static void on_keeper(Leases *l, char **words)
 
 static void let_go(Lease *lease)
 {
-    lease->holding = NONE;
+    set_holding(lease, NONE);
     lease->seen = lease->bound = false;
     if (lease->to[0] != '\0')
         ask(lease->leases, "hand %s %s\n", lease->vm, lease->to);
@@ -427,6 +476,13 @@ static gboolean on_timer(void *user)
 
 void leases_look(Leases *l) { soon(l); }
 
+bool leases_has(const Leases *l, const char *vm)
+{
+    const Lease *lease = g_hash_table_lookup(l->all, vm);
+
+    return lease != NULL && lease->holding == HELD;
+}
+
 /* ---- asked for ---- */
 
 static gboolean on_late(void *user)
@@ -434,7 +490,12 @@ static gboolean on_late(void *user)
     Lease *lease = user;
 
     lease->timer = 0;
-    answer(lease, LEASES_FAILED, "the storage did not answer in time");
+    if (lease->retry != 0)
+        set_holding(lease, NONE);
+    if (lease->why != NULL)
+        answer(lease, LEASES_HELD, lease->why);
+    else
+        answer(lease, LEASES_FAILED, "its storage does not answer");
     return G_SOURCE_REMOVE;
 }
 
@@ -461,7 +522,7 @@ static void wanted_done(void *data)
         lease->fn = w->fn;
         lease->user = w->user;
         lease->starts_us = w->deadline_us + START_US;
-        lease->timer = g_timeout_add((guint) (left_us / US_PER_MS), on_late, lease);
+        lease->timer = g_timeout_add((guint) (MIN(left_us, MAX(l->options.valid_us / 4, 8 * l->options.io_max_us)) / US_PER_MS), on_late, lease);
         lease->seen = false;
         lease->to[0] = '\0';
         lease->holding = TAKING;
@@ -512,17 +573,17 @@ static bool take_over(Leases *l, GError **error)
 
 Leases *leases_new(Host *host, const LeasesOptions *options, GError **error)
 {
+    const LeaseTimes times = { options->valid_us, options->io_max_us, 0 };
     Leases *l;
 
-    if (options->io_max_us <= 0 || options->valid_us < 8 * options->io_max_us) {
-        g_set_error(error, LEASES_ERROR, LEASES_ERROR_SETTING, "--lease-valid must be at least eight times --lease-io");
+    if (lease_back_find(options->back, error) == NULL || !lease_back_times(options->back, &times, error))
         return NULL;
-    }
     l = g_new0(Leases, 1);
     l->host = host;
     l->options = *options;
     l->folder = g_strdup(options->folder);
     l->program = g_strdup(options->program);
+    l->back = g_strdup(options->back);
     l->all = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, lease_free);
     l->keeper = (Child) { .leases = l, .name = "keeper", .start = start_keeper, .line = on_keeper };
     l->guard = (Child) { .leases = l, .name = "guard", .start = start_guard, .line = on_guard };
@@ -561,5 +622,6 @@ void leases_free(Leases *l)
     g_hash_table_unref(l->all);
     g_free(l->folder);
     g_free(l->program);
+    g_free(l->back);
     g_free(l);
 }

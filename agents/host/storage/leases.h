@@ -19,7 +19,8 @@ typedef struct LeaseVm { /* a VM that is here */
 typedef struct LeasesOptions {
     const char *folder;  /* of the storage domain */
     const char *program; /* that has LEASE_KEEPER_VERB and LEASE_GUARD_VERB: /proc/self/exe */
-    int64_t valid_us, io_max_us; /* the same on all hosts */
+    const char *back;    /* "file" or "sanlock", see lease_back.h; this and the times are the same on all hosts */
+    int64_t valid_us, io_max_us;
     /* Main loop: what a look at the VMs needs. It is given to one of the two below, which frees it. */
     void *(*eyes)(void *user);
     /* In a thread: appends every VM that is here, to @ret; those of @known (NULL-terminated) have a lease; a process of theirs that
@@ -27,6 +28,7 @@ typedef struct LeasesOptions {
     bool (*look)(void *eyes, const char *const *known, GArray *ret /* of LeaseVm */);
     /* In a thread: 1: @vm has a lease, 0: has none, -1: not known. */
     int (*wanted)(void *eyes, const char *vm);
+    void (*changed)(void *user, const char *vm); /* leases_has(); may be NULL */
     void *user;
 } LeasesOptions;
 
@@ -43,10 +45,12 @@ Leases *leases_new(Host *host, const LeasesOptions *options, GError **error);
 void leases_free(Leases *leases);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Leases, leases_free)
 
-/* @fn is called exactly once, by @deadline_us (clock_now_us) or in leases_free(). */
+/* @fn is called exactly once, by @deadline_us (clock_now_us) or in leases_free(). A lease that another host has and does not renew is waited
+ * for until then; one that it renews is HELD at once. */
 void leases_acquire(Leases *leases, const char *vm, int64_t deadline_us, LeasesAnswerFn fn, void *user);
 void leases_release(Leases *leases, const char *vm); /* the VM is not here */
 void leases_moving(Leases *leases, const char *vm, const char *to); /* "": it does not */
+bool leases_has(const Leases *leases, const char *vm); /* it is held here */
 void leases_look(Leases *leases); /* VMs have come or gone: looks soon */
 
 #endif

@@ -1,6 +1,7 @@
 #include "agents/host/storage/probe.h"
 
 #include "agents/host/storage/beat.h"
+#include "agents/host/storage/place.h"
 #include "lib/base/clock.h"
 
 #include <errno.h>
@@ -19,9 +20,11 @@
 typedef struct Probe {
     const char *folder, *host, *boot_id;
     char *own, *place; /* FOLDER/.mend/beat-HOST, FOLDER/.mend */
+    char *memory;      /* see place.h */
     char *block, *back;
     uint64_t counter;
     const char *failed; /* what did not work */
+    char *text;
 } Probe;
 
 static bool fail(Probe *p, const char *what)
@@ -88,13 +91,26 @@ static void tell_space(const Probe *p)
         printf("space %" PRIu64 " %" PRIu64 "\n", (uint64_t) info.f_bavail * info.f_frsize, (uint64_t) info.f_blocks * info.f_frsize);
 }
 
+static bool is_there(Probe *p)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (place_check(p->folder, p->memory, &error))
+        return true;
+    if (error->code == PLACE_ERROR_OTHER)
+        errno = ENODEV;
+    g_free(p->text);
+    p->text = g_strdelimit(g_strdup(error->message), "\n", ' ');
+    return fail(p, p->text);
+}
+
 static void cycle(Probe *p)
 {
     int64_t begun_us = clock_now_us();
     struct stat info;
     bool ok = stat(p->folder, &info) == 0 || fail(p, "the folder");
 
-    ok = ok && (mkdir(p->place, 0755) == 0 || errno == EEXIST || fail(p, "mkdir"));
+    ok = ok && is_there(p);
     ok = ok && write_own(p);
     int error = errno;
     int64_t took_us = clock_now_us() - begun_us;
@@ -125,14 +141,15 @@ int probe_main(int argc, char **argv)
     Probe p = { 0 };
     long interval_ms;
 
-    if (argc != 5 || (interval_ms = strtol(argv[4], NULL, 10)) <= 0) {
-        fprintf(stderr, "mend-host " PROBE_VERB " FOLDER HOST BOOT INTERVAL_MS: a part of mend-host, not to be started by hand\n");
+    if (argc != 6 || (interval_ms = strtol(argv[4], NULL, 10)) <= 0) {
+        fprintf(stderr, "mend-host " PROBE_VERB " FOLDER HOST BOOT INTERVAL_MS DATA: a part of mend-host, not to be started by hand\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     p = (Probe) { .folder = argv[1], .host = argv[2], .boot_id = argv[3] };
     p.place = g_build_filename(p.folder, BLOCK_FOLDER, NULL);
     p.own = g_strconcat(p.place, "/" BEAT_PREFIX, p.host, NULL);
+    p.memory = place_memory(argv[5], p.folder);
     p.block = block_memory(2);
     p.back = p.block + BLOCK_BYTES;
     p.counter = (uint64_t) clock_wall_us(); /* beyond that of an earlier process */

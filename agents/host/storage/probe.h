@@ -13,7 +13,7 @@
 
 #define PROBE_VERB "storage-probe"
 
-/* argv: PROBE_VERB FOLDER HOST BOOT INTERVAL_MS. The exit status. */
+/* argv: PROBE_VERB FOLDER HOST BOOT INTERVAL_MS DATA, the agent's own folder (see place.h). The exit status. */
 int probe_main(int argc, char **argv);
 
 #endif

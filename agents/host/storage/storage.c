@@ -225,7 +225,7 @@ static void probe_start(Domain *d)
 {
     const Storage *storage = d->storage;
     g_autofree char *interval = g_strdup_printf("%" PRId64, storage->options.interval_us / US_PER_MS);
-    const char *const argv[] = { storage->program, PROBE_VERB, d->folder, host_id(storage->host), host_boot_id(storage->host), interval, NULL };
+    const char *const argv[] = { storage->program, PROBE_VERB, d->folder, host_id(storage->host), host_boot_id(storage->host), interval, host_data(storage->host), NULL };
     g_autoptr(GError) error = NULL;
 
     probe_stop(d);

@@ -77,7 +77,7 @@ static int wanted(void *user, const char *vm) { return strcmp(vm, VM) == 0; }
 static void start(Side *side)
 {
     g_autofree char *program = g_build_filename(g_getenv("MEND_BUILD_DIR"), "tests", "lease_stand", NULL);
-    const LeasesOptions options = { side->shared, program, VALID_US, 300 * US_PER_MS, eyes, look, wanted, side };
+    const LeasesOptions options = { side->shared, program, "file", VALID_US, 300 * US_PER_MS, eyes, look, wanted, NULL, side };
     g_autoptr(GError) error = NULL;
 
     g_setenv("LEASE_STAND_VMS", side->vms, TRUE);

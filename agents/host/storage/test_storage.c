@@ -180,6 +180,28 @@ static void test_a_folder_that_goes_is_a_failure(void)
     host_stand_wait(here, i + 1, "storage_state", "state", "well", 10000);
 }
 
+static void test_an_empty_folder_in_its_place_is_a_failure(void)
+{
+    g_autoptr(HostStand) here = host_stand_new();
+    g_autofree char *shared = g_build_filename(here->folder, "shared", NULL), *away = g_strconcat(shared, ".away", NULL);
+    guint i;
+
+    g_mkdir(shared, 0755);
+    g_autoptr(Storage) mine = storage_on(here, shared);
+
+    i = host_stand_wait(here, 0, "storage_state", "state", "well", 15000);
+    g_assert_cmpint(g_rename(shared, away), ==, 0);
+    g_mkdir(shared, 0755); /* where it was mounted */
+    do
+        i = host_stand_wait(here, i + 1, "storage_state", "state", "failed", 15000);
+    while (strstr(json_string_value(json_object_get(host_stand_event(here, i), "reason")), "is it mounted?") == NULL);
+    g_assert_cmpint(g_rmdir(shared), ==, 0); /* nothing was written there */
+    g_assert_cmpint(g_rename(away, shared), ==, 0);
+    do /* between the two it may have failed in another way */
+        i = host_stand_wait(here, i + 1, "storage_state", NULL, NULL, 15000);
+    while (strcmp(json_string_value(json_object_get(host_stand_event(here, i), "state")), "well") != 0);
+}
+
 static void test_settings(void)
 {
     static const char *const wrong[] = { "nfs", "=/srv", "nfs=srv", "nfs=/srv,uuid=x", "nfs=/srv,colour=blue" };
@@ -223,6 +245,7 @@ int main(int argc, char **argv)
     g_test_add_func("/storage/beat", test_a_torn_beat_is_none);
     g_test_add_func("/storage/hosts", test_hosts_see_each_other);
     g_test_add_func("/storage/failed", test_a_folder_that_goes_is_a_failure);
+    g_test_add_func("/storage/not-mounted", test_an_empty_folder_in_its_place_is_a_failure);
     g_test_add_func("/storage/settings", test_settings);
     g_test_add_func("/storage/paths", test_paths_to_ids);
     return g_test_run();
