@@ -71,6 +71,9 @@ void client_unref(AmqpClient *client)
     stream_close(client);
     options_done(&client->options);
     endpoint_done(&client->endpoint);
+    g_strfreev(client->urls);
+    g_free(client->product);
+    g_free(client->version);
     g_clear_error(&client->url_error);
     g_clear_error(&client->loss);
     g_main_context_unref(client->context);
@@ -158,6 +161,15 @@ void client_lost(AmqpClient *client, GError *why)
     client->again = true;
 }
 
+static void client_next_url(AmqpClient *client)
+{
+    if (client->n_urls < 2)
+        return;
+    client->at_url = (client->at_url + 1) % client->n_urls;
+    endpoint_done(&client->endpoint);
+    endpoint_parse(client->urls[client->at_url], &client->endpoint, NULL); /* each was looked at when the client was made */
+}
+
 /* The connection or the attempt is over, for client->loss. */
 static void client_handle_loss(AmqpClient *client, int64_t now)
 {
@@ -177,7 +189,8 @@ static void client_handle_loss(AmqpClient *client, int64_t now)
     if (client->opened_at != NEVER && now - client->opened_at > LASTED_US)
         client->attempts = 0;
     client->opened_at = NEVER;
-    delay = client_backoff(client, client->attempts++);
+    client_next_url(client);
+    delay = client_backoff(client, client->attempts++ / MAX(client->n_urls, 1u)); /* a round through the list is one attempt */
     if (g_error_matches(why, AMQP_ERROR, AMQP_ERROR_AUTH)) /* guessing again at once helps nobody and locks accounts */
         delay = client->options.backoff_max_us / 2 + delay / 2;
     client->retry_at = now + delay;
@@ -278,6 +291,19 @@ void client_run(AmqpClient *client)
 
 /* ---- what callers see ---- */
 
+/* All of the list are looked at: one that is wrong would be found out in the middle of an outage. The first is tried first. */
+static void client_read_urls(AmqpClient *client)
+{
+    client->urls = g_strsplit(client->options.url != NULL ? client->options.url : "", ",", -1);
+    client->n_urls = g_strv_length(client->urls);
+    if (client->n_urls == 0)
+        endpoint_parse(client->options.url, &client->endpoint, &client->url_error);
+    for (unsigned i = client->n_urls; i-- > 0 && client->url_error == NULL;) {
+        endpoint_done(&client->endpoint);
+        endpoint_parse(client->urls[i], &client->endpoint, &client->url_error);
+    }
+}
+
 AmqpClient *amqp_client_new(const AmqpClientOptions *options)
 {
     AmqpClient *client = g_new0(AmqpClient, 1);
@@ -293,7 +319,7 @@ AmqpClient *amqp_client_new(const AmqpClientOptions *options)
     if (options->connect != NULL)
         client->endpoint.kind = ENDPOINT_CUSTOM;
     else
-        endpoint_parse(options->url, &client->endpoint, &client->url_error);
+        client_read_urls(client);
     client->source = g_source_new(&source_funcs, sizeof(GSource));
     g_source_set_callback(client->source, on_source, client, NULL);
     g_source_attach(client->source, client->context);
@@ -340,3 +366,8 @@ const char *amqp_client_container_id(const AmqpClient *client)
 {
     return client->options.container_id;
 }
+
+const AmqpDialect *amqp_client_dialect(const AmqpClient *client) { return client->dialect; }
+const char *amqp_client_product(const AmqpClient *client) { return client->product; }
+const char *amqp_client_version(const AmqpClient *client) { return client->version; }
+const char *amqp_client_url(const AmqpClient *client) { return client->n_urls > 0 ? client->urls[client->at_url] : NULL; }

@@ -10,10 +10,13 @@
  * Ownership: senders and receivers are the caller's, to be freed before or after their client; after it they do nothing.
  * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket", "vsock://CID:PORT",
  * "virtio-serial:///dev/virtio-ports/NAME" (docs/wire.md, "Serial ports"), each with "?tls=NAME" for TLS with the broker of that name, end
- * to end; other streams by AmqpClientOptions.connect. */
+ * to end; "sasl=PLAIN": the password may be shown on a stream without TLS; "dialect=NAME": what the broker does not tell by itself.
+ * Several, separated by commas: tried in turn. Other streams by AmqpClientOptions.connect.
+ * Addresses of senders and receivers are those of docs/wire.md on every broker: lib/amqp/dialect.h. */
 #ifndef MEND_AMQP_CLIENT_H
 #define MEND_AMQP_CLIENT_H
 
+#include "lib/amqp/dialect.h"
 #include "lib/amqp/message.h"
 
 #include <gio/gio.h>
@@ -48,6 +51,7 @@ typedef struct AmqpClientOptions {
     const char *url;
     const char *container_id;      /* NULL: a new UUID. No '/': qpidd splits reply addresses there */
     const char *user, *password; /* NULL user: ANONYMOUS (or EXTERNAL with a certificate) */
+    const AmqpDialect *dialect;    /* NULL: the url's, or found out */
     const char *mechanisms;        /* allowed SASL mechanisms, space separated; NULL: what is safe on this stream */
     const char *ca_file, *cert_file, *key_file; /* PEM; ca_file NULL: system's */
     int64_t idle_timeout_us;       /* 0: 30 s */
@@ -69,10 +73,16 @@ void amqp_client_free(AmqpClient *client); /* at once; NULL is fine; pending sen
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(AmqpClient, amqp_client_free)
 AmqpState amqp_client_state(const AmqpClient *client);
 const char *amqp_client_container_id(const AmqpClient *client);
+/* Of the broker it is or last was connected to; NULL before the first time, product and version also when it does not say. */
+const AmqpDialect *amqp_client_dialect(const AmqpClient *client);
+const char *amqp_client_product(const AmqpClient *client);
+const char *amqp_client_version(const AmqpClient *client);
+const char *amqp_client_url(const AmqpClient *client); /* of the list, the one in use or tried next; NULL: a stream of the caller's */
 
 typedef struct AmqpSenderOptions {
     const char *name;        /* link name; NULL: made up, kept across reconnects */
     const char *address;     /* NULL: anonymous terminus, each message needs ->to */
+    bool literal;            /* @address is in the broker's own form */
     bool presettled;
     bool topic;              /* ask with capability "topic" */
     size_t max_pending_bytes;/* queued and unsettled; 0: 4 MiB. Over it amqp_sender_send says LIMIT */
@@ -95,6 +105,7 @@ typedef struct AmqpDelivery AmqpDelivery; /* owned by the receiver until settled
 typedef struct AmqpReceiverOptions {
     const char *name;          /* link name; NULL: made up, kept across reconnects (a durable subscription needs its own) */
     const char *address;       /* NULL with dynamic */
+    bool literal;              /* @address is in the broker's own form, and so is the filter */
     bool dynamic;              /* the peer makes a node; its name: amqp_receiver_address once attached */
     const char *subject_filter;/* legacy-amqp-topic-binding (or -direct- when it has no wildcard); NULL: none */
     const char *selector;      /* apache.org:selector-filter:string; NULL: none */

@@ -6,6 +6,7 @@
 #define MEND_AMQP_CLIENT_PRIVATE_H
 
 #include "lib/amqp/client.h"
+#include "lib/amqp/dialect.h"
 
 #include <proton/connection.h>
 #include <proton/connection_driver.h>
@@ -25,6 +26,8 @@ typedef struct Endpoint {
     EndpointKind kind;
     char *host; /* or path of a UNIX socket or serial port, or a vsock CID */
     char *tls;  /* name of the broker, as its certificate has it; NULL: no TLS */
+    char *mechanisms; /* "PLAIN": asked for by the url; NULL: not */
+    const AmqpDialect *dialect; /* asked for by the url; NULL: found out */
     uint16_t port;
 } Endpoint;
 
@@ -36,6 +39,10 @@ struct AmqpClient {
     AmqpClientOptions options; /* strings owned */
     Endpoint endpoint;
     GError *url_error;       /* malformed url: told once, then closed */
+    char **urls;             /* NULL: a stream of the caller's */
+    unsigned n_urls, at_url; /* the one in use or tried next */
+    char *product, *version; /* what the peer last said it is; NULL: nothing */
+    const AmqpDialect *dialect; /* NULL: not known yet */
     AmqpState state;
     unsigned attempts;       /* failed since the last connection that lasted */
     int64_t retry_at, open_by, opened_at, tick_at, linger_until, close_by; /* monotonic; NEVER */
@@ -64,6 +71,7 @@ struct AmqpClient {
 typedef struct Link {
     pn_link_t *pn;           /* NULL: not on this connection */
     char *name, *address;
+    pn_session_t *session;   /* its own; NULL: the client's, or none */
     bool attached;
     unsigned refusals;       /* in a row */
     int64_t retry_at;        /* NEVER: attached, or waiting for a connection */
@@ -72,6 +80,7 @@ typedef struct Link {
 typedef struct Pending {
     GList link;              /* in waiting or unsettled */
     GBytes *bytes;
+    bool named;              /* has the user-id a dialect wants */
     int64_t deadline_us;     /* NEVER */
     pn_delivery_t *delivery; /* NULL while waiting */
     void (*done)(const GError *error, void *user);
@@ -137,7 +146,8 @@ void connection_end(AmqpClient *client);
 /* link.c */
 void link_init(Link *link, const char *name, const char *address);
 void link_done(Link *link);
-pn_link_t *link_make(AmqpClient *client, Link *link, bool sender); /* NULL: not now; retry_at is set where that helps */
+/* NULL: not now; retry_at is set where that helps. */
+pn_link_t *link_make(AmqpClient *client, Link *link, bool sender, bool apart);
 void link_drop(Link *link, bool keep);   /* closes (keep: detaches) and forgets; the pn_link is freed when the peer answers */
 void link_ended(const AmqpClient *client, Link *link); /* the peer detached: answers, frees, sets retry_at */
 GError *error_from_condition(pn_condition_t *condition, const char *fallback);
@@ -149,7 +159,7 @@ void sender_attach(AmqpSender *sender);
 void sender_opened(AmqpSender *sender);
 void sender_flush(AmqpSender *sender);
 void sender_settled(AmqpSender *sender, pn_delivery_t *delivery);
-void sender_closed(AmqpSender *sender);
+void sender_closed(AmqpSender *sender, pn_condition_t *why);
 void sender_connection_gone(AmqpSender *sender);
 int64_t sender_due(const AmqpSender *sender);
 void sender_tick(AmqpSender *sender, int64_t now_us);
@@ -160,7 +170,7 @@ void sender_unref(AmqpSender *sender);
 void receiver_attach(AmqpReceiver *receiver);
 void receiver_opened(AmqpReceiver *receiver);
 void receiver_delivery(AmqpReceiver *receiver);
-void receiver_closed(AmqpReceiver *receiver);
+void receiver_closed(AmqpReceiver *receiver, pn_condition_t *why);
 void receiver_connection_gone(AmqpReceiver *receiver);
 void receiver_tick(AmqpReceiver *receiver, int64_t now_us);
 void receiver_unref(AmqpReceiver *receiver);

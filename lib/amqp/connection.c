@@ -1,5 +1,6 @@
-/* One AMQP connection: its security layers, its one session, and what the peer says about it. Everything is pipelined: open, begin
- * and the attaches leave together, so that a reconnect costs as few round trips as SASL lets it. */
+/* One AMQP connection: its security layers, its sessions, and what the peer says about it. Everything is pipelined: open, begin and the
+ * attaches leave together, so that a reconnect costs as few round trips as SASL lets it. Only the first time, when it is not known yet
+ * in which dialect addresses are said there, the attaches wait for the peer's open. */
 #include "lib/amqp/client_private.h"
 
 #include "lib/amqp/sasl_client.h"
@@ -37,7 +38,8 @@ static void sasl_begin(AmqpClient *client)
 {
     const AmqpClientOptions *o = &client->options;
     bool secret = client->endpoint.tls != NULL || client->endpoint.kind == ENDPOINT_UNIX;
-    const char *mechanisms = o->mechanisms;
+    const char *mechanisms = client->endpoint.mechanisms != NULL ? client->endpoint.mechanisms : o->mechanisms;
+    bool asked = mechanisms != NULL;
     pn_sasl_t *sasl = pn_sasl(client->driver.transport);
 
     if (mechanisms == NULL && o->user != NULL)
@@ -45,8 +47,16 @@ static void sasl_begin(AmqpClient *client)
     else if (mechanisms == NULL)
         mechanisms = o->cert_file != NULL ? "EXTERNAL" : "ANONYMOUS";
     pn_sasl_allowed_mechs(sasl, mechanisms);
-    pn_sasl_set_allow_insecure_mechs(sasl, secret || o->mechanisms != NULL);
+    pn_sasl_set_allow_insecure_mechs(sasl, secret || asked);
     sasl_client_attach(client->driver.transport, o->user, o->password, client->endpoint.kind == ENDPOINT_UNIX);
+}
+
+static void attach_all(AmqpClient *client)
+{
+    for (GList *l = client->senders.head; l != NULL; l = l->next)
+        sender_attach(l->data);
+    for (GList *l = client->receivers.head; l != NULL; l = l->next)
+        receiver_attach(l->data);
 }
 
 void connection_begin(AmqpClient *client)
@@ -68,10 +78,8 @@ void connection_begin(AmqpClient *client)
     pn_connection_open(connection);
     client->session = pn_session(connection);
     pn_session_open(client->session);
-    for (GList *l = client->senders.head; l != NULL; l = l->next)
-        sender_attach(l->data);
-    for (GList *l = client->receivers.head; l != NULL; l = l->next)
-        receiver_attach(l->data);
+    if (client->dialect != NULL)
+        attach_all(client);
 }
 
 void connection_end(AmqpClient *client)
@@ -89,8 +97,51 @@ void connection_end(AmqpClient *client)
 
 /* ---- what the peer says ---- */
 
+static char *open_property(pn_connection_t *connection, const char *name)
+{
+    pn_data_t *data = pn_connection_remote_properties(connection);
+    char *found = NULL;
+
+    pn_data_rewind(data);
+    if (!pn_data_next(data) || pn_data_type(data) != PN_MAP || !pn_data_enter(data))
+        return NULL;
+    while (found == NULL && pn_data_next(data)) {
+        pn_bytes_t key = pn_data_type(data) == PN_SYMBOL ? pn_data_get_symbol(data) : pn_bytes(0, NULL), value;
+        bool wanted = key.size == strlen(name) && memcmp(key.start, name, key.size) == 0;
+
+        if (!pn_data_next(data))
+            break;
+        value = pn_data_type(data) == PN_STRING ? pn_data_get_string(data) : pn_data_type(data) == PN_SYMBOL ? pn_data_get_symbol(data) : pn_bytes(0, NULL);
+        if (wanted && value.size > 0 && value.size <= 256 && g_utf8_validate(value.start, (gssize) value.size, NULL))
+            found = g_strndup(value.start, value.size);
+    }
+    pn_data_exit(data);
+    return found;
+}
+
+/* False: it is not the broker the links were attached for. */
+static bool learn_dialect(AmqpClient *client)
+{
+    const AmqpDialect *known = client->dialect;
+
+    g_free(client->product);
+    g_free(client->version);
+    client->product = open_property(client->driver.connection, "product");
+    client->version = open_property(client->driver.connection, "version");
+    client->dialect = client->endpoint.dialect != NULL  ? client->endpoint.dialect
+                      : client->options.dialect != NULL ? client->options.dialect
+                                                          : amqp_dialect_of(client->product);
+    if (known == NULL)
+        attach_all(client);
+    return known == NULL || known == client->dialect;
+}
+
 static void on_connection_opened(AmqpClient *client)
 {
+    if (!learn_dialect(client)) {
+        client_lost(client, g_error_new(AMQP_ERROR, AMQP_ERROR_CLOSED, "another kind of broker is there now: %s", client->dialect->name));
+        return;
+    }
     client->open_by = NEVER;
     client->opened_at = clock_now_us();
     if (client->state == AMQP_STATE_OPEN)
@@ -106,8 +157,32 @@ static void on_connection_closed(AmqpClient *client)
     pn_connection_close(client->driver.connection);
 }
 
+/* A session that one link has for itself: that link is gone, nothing else. */
+static bool close_apart(AmqpClient *client, pn_session_t *session)
+{
+    pn_condition_t *why = pn_session_remote_condition(session);
+
+    if (session == client->session)
+        return false;
+    for (GList *l = client->senders.head; l != NULL; l = l->next)
+        if (((AmqpSender *) l->data)->link.session == session) {
+            sender_closed(l->data, why);
+            return true;
+        }
+    for (GList *l = client->receivers.head; l != NULL; l = l->next)
+        if (((AmqpReceiver *) l->data)->link.session == session) {
+            receiver_closed(l->data, why);
+            return true;
+        }
+    pn_session_close(session);
+    pn_session_free(session); /* dropped before, now answered */
+    return true;
+}
+
 static void on_session_closed(AmqpClient *client, pn_session_t *session)
 {
+    if (close_apart(client, session))
+        return;
     client_lost(client, error_from_condition(pn_session_remote_condition(session), "the peer closed the session"));
     pn_connection_close(client->driver.connection);
 }
@@ -154,9 +229,9 @@ static void on_link_opened(AmqpClient *client, pn_link_t *link)
 static void on_link_closed(pn_link_t *link)
 {
     if (link_sender(link) != NULL)
-        sender_closed(link_sender(link));
+        sender_closed(link_sender(link), pn_link_remote_condition(link));
     else if (link_receiver(link) != NULL)
-        receiver_closed(link_receiver(link));
+        receiver_closed(link_receiver(link), pn_link_remote_condition(link));
     else /* dropped before, now answered */
         pn_link_free(link);
 }

@@ -26,21 +26,34 @@ static const struct {
     { "virtio-serial", ENDPOINT_SERIAL, 0 },
 };
 
-/* ?tls=NAME: TLS to the broker called so, end to end over whatever is in between. */
-static bool take_query(const char *query, char **ret_tls)
+/* ?tls=NAME: TLS to the broker called so, end to end over whatever is in between. sasl=PLAIN, dialect=NAME: see client.h. */
+static bool take_query(const char *query, Endpoint *ret)
 {
     g_autoptr(GHashTable) parameters = query != NULL ? g_uri_parse_params(query, -1, "&", G_URI_PARAMS_NONE, NULL) : NULL;
-    const char *tls = parameters != NULL ? g_hash_table_lookup(parameters, "tls") : NULL;
+    const char *tls, *sasl, *dialect;
 
-    if (query != NULL && (tls == NULL || *tls == '\0' || g_hash_table_size(parameters) != 1))
+    if (query == NULL)
+        return true;
+    if (parameters == NULL || g_hash_table_size(parameters) == 0)
         return false;
-    *ret_tls = g_strdup(tls);
+    tls = g_hash_table_lookup(parameters, "tls");
+    sasl = g_hash_table_lookup(parameters, "sasl");
+    dialect = g_hash_table_lookup(parameters, "dialect");
+    if (g_hash_table_size(parameters) != (guint) ((tls != NULL) + (sasl != NULL) + (dialect != NULL)) ||
+        (tls != NULL && *tls == '\0') || (sasl != NULL && strcmp(sasl, "PLAIN") != 0))
+        return false;
+    ret->dialect = dialect != NULL ? amqp_dialect_named(dialect) : NULL;
+    if (dialect != NULL && ret->dialect == NULL)
+        return false;
+    ret->tls = g_strdup(tls);
+    ret->mechanisms = g_strdup(sasl);
     return true;
 }
 
 static bool take_endpoint(const char *url, Endpoint *ret_endpoint)
 {
-    g_autofree char *scheme = NULL, *host = NULL, *path = NULL, *query = NULL, *tls = NULL;
+    g_autofree char *scheme = NULL, *host = NULL, *path = NULL, *query = NULL;
+    Endpoint endpoint = { 0 };
     size_t i = 0;
     int port = -1;
     bool by_path;
@@ -54,11 +67,14 @@ static bool take_endpoint(const char *url, Endpoint *ret_endpoint)
         return false;
     by_path = schemes[i].kind == ENDPOINT_UNIX || schemes[i].kind == ENDPOINT_SERIAL;
     where = by_path ? path : host;
-    if (where == NULL || *where == '\0' || (schemes[i].kind == ENDPOINT_VSOCK && !vsock_cid_parse(where, NULL)) || !take_query(query, &tls))
+    if (where == NULL || *where == '\0' || (schemes[i].kind == ENDPOINT_VSOCK && !vsock_cid_parse(where, NULL)) || !take_query(query, &endpoint))
         return false;
-    if (strcmp(scheme, "amqps") == 0 && tls == NULL)
-        tls = g_strdup(host);
-    *ret_endpoint = (Endpoint) { schemes[i].kind, g_strdup(where), g_steal_pointer(&tls), port > 0 ? (uint16_t) port : schemes[i].port };
+    if (strcmp(scheme, "amqps") == 0 && endpoint.tls == NULL)
+        endpoint.tls = g_strdup(host);
+    endpoint.kind = schemes[i].kind;
+    endpoint.host = g_strdup(where);
+    endpoint.port = port > 0 ? (uint16_t) port : schemes[i].port;
+    *ret_endpoint = endpoint;
     return true;
 }
 
@@ -68,7 +84,8 @@ bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error)
         return true;
     g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT,
                 "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT, amqp+unix:///path/to/socket, vsock://CID:PORT (2: the host) or "
-                "virtio-serial:///dev/virtio-ports/NAME; ?tls=BROKER after them asks for TLS", url == NULL ? "" : url);
+                "virtio-serial:///dev/virtio-ports/NAME; after them ?tls=BROKER asks for TLS, sasl=PLAIN shows the password without it, and "
+                "dialect=native, rabbitmq, qpidd, artemis or generic says what the broker does not", url == NULL ? "" : url);
     return false;
 }
 
@@ -76,6 +93,8 @@ void endpoint_done(Endpoint *endpoint)
 {
     g_clear_pointer(&endpoint->host, g_free);
     g_clear_pointer(&endpoint->tls, g_free);
+    g_clear_pointer(&endpoint->mechanisms, g_free);
+    endpoint->dialect = NULL;
 }
 
 static GSocketConnectable *socket_address(const Endpoint *endpoint)

@@ -23,6 +23,7 @@ void link_done(Link *link)
 void link_drop(Link *link, bool keep)
 {
     pn_link_t *pn = g_steal_pointer(&link->pn);
+    pn_session_t *session = g_steal_pointer(&link->session);
 
     link->attached = false;
     if (pn == NULL)
@@ -32,6 +33,8 @@ void link_drop(Link *link, bool keep)
         pn_link_detach(pn);
     else
         pn_link_close(pn);
+    if (session != NULL)
+        pn_session_close(session);
 }
 
 /* An attach reply is matched by name: while the last link of this name waits for its detach, the next one would be mistaken for it. */
@@ -43,8 +46,10 @@ static bool name_is_leaving(AmqpClient *client, const Link *link, bool sender)
     return false;
 }
 
-pn_link_t *link_make(AmqpClient *client, Link *link, bool sender)
+pn_link_t *link_make(AmqpClient *client, Link *link, bool sender, bool apart)
 {
+    pn_session_t *session = client->session;
+
     link->retry_at = NEVER;
     if (client->session == NULL || client->close_sent)
         return NULL;
@@ -52,16 +57,24 @@ pn_link_t *link_make(AmqpClient *client, Link *link, bool sender)
         link->retry_at = clock_now_us() + US_PER_MS;
         return NULL;
     }
-    link->pn = sender ? pn_sender(client->session, link->name) : pn_receiver(client->session, link->name);
+    if (apart) {
+        session = link->session = pn_session(client->driver.connection);
+        pn_session_open(session);
+    }
+    link->pn = sender ? pn_sender(session, link->name) : pn_receiver(session, link->name);
     return link->pn;
 }
 
 void link_ended(const AmqpClient *client, Link *link)
 {
     pn_link_t *pn = link->pn;
+    pn_session_t *session = link->session;
+    bool over = session != NULL && (pn_session_state(session) & PN_REMOTE_CLOSED) != 0;
 
     link_drop(link, false);
     pn_link_free(pn);
+    if (over)
+        pn_session_free(session);
     link->retry_at = clock_now_us() + client_backoff(client, link->refusals++);
 }
 

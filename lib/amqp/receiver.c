@@ -58,7 +58,7 @@ static void receiver_put_filters(AmqpReceiver *receiver, pn_terminus_t *source)
         data_put(pn_terminus_filter(source), filters, true);
 }
 
-static void receiver_put_source(AmqpReceiver *receiver, pn_terminus_t *source)
+static void receiver_put_source(AmqpReceiver *receiver, pn_terminus_t *source, const AmqpPlace *place)
 {
     const AmqpReceiverOptions *o = &receiver->options;
 
@@ -66,7 +66,7 @@ static void receiver_put_source(AmqpReceiver *receiver, pn_terminus_t *source)
     if (o->dynamic)
         pn_terminus_set_dynamic(source, true);
     else
-        pn_terminus_set_address(source, receiver->link.address);
+        pn_terminus_set_address(source, place->address);
     if (o->dynamic && receiver->node_properties != NULL)
         data_put(pn_terminus_properties(source), receiver->node_properties, true);
     if (o->durable) {
@@ -77,17 +77,28 @@ static void receiver_put_source(AmqpReceiver *receiver, pn_terminus_t *source)
         pn_terminus_set_distribution_mode(source, PN_DIST_MODE_COPY);
     if (o->topic)
         data_put_capability(source, "topic");
-    receiver_put_filters(receiver, source);
+    if (!place->filtered)
+        receiver_put_filters(receiver, source);
 }
 
 void receiver_attach(AmqpReceiver *receiver)
 {
     Link *link = &receiver->link;
+    const AmqpWish wish = { link->address, receiver->options.subject_filter, link->name, receiver->options.topic, receiver->options.durable };
+    AmqpPlace place = { 0 };
+    g_autofree char *address = NULL;
 
-    if (link_make(receiver->client, link, false) == NULL)
+    if (receiver->client->dialect == NULL)
+        return; /* once it is known */
+    if (link->address != NULL && receiver->options.literal)
+        place = (AmqpPlace) { .address = g_strdup(link->address), .apart = receiver->client->dialect->fragile };
+    else if (link->address != NULL)
+        receiver->client->dialect->source(&wish, &place);
+    address = place.address;
+    if (link_make(receiver->client, link, false, place.apart) == NULL)
         return;
     pn_link_set_context(link->pn, receiver);
-    receiver_put_source(receiver, pn_link_source(link->pn));
+    receiver_put_source(receiver, pn_link_source(link->pn), &place);
     pn_terminus_set_type(pn_link_target(link->pn), PN_TARGET);
     pn_terminus_set_address(pn_link_target(link->pn), link->name);
     pn_link_set_snd_settle_mode(link->pn, receiver->options.presettled ? PN_SND_SETTLED : PN_SND_UNSETTLED);
@@ -136,6 +147,7 @@ static void receiver_forget_deliveries(AmqpReceiver *receiver)
 void receiver_connection_gone(AmqpReceiver *receiver)
 {
     receiver->link.pn = NULL;
+    receiver->link.session = NULL;
     receiver->link.attached = false;
     receiver->link.retry_at = NEVER;
     receiver_forget_deliveries(receiver);
@@ -147,9 +159,9 @@ static void receiver_tell(AmqpReceiver *receiver, const GError *error)
         receiver->options.on_error(receiver, error, receiver->options.user);
 }
 
-void receiver_closed(AmqpReceiver *receiver)
+void receiver_closed(AmqpReceiver *receiver, pn_condition_t *why)
 {
-    g_autoptr(GError) error = error_from_condition(pn_link_remote_condition(receiver->link.pn), "the peer closed the link");
+    g_autoptr(GError) error = error_from_condition(why, "the peer closed the link");
 
     receiver_forget_deliveries(receiver);
     link_ended(receiver->client, &receiver->link);

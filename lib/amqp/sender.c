@@ -65,15 +65,24 @@ AmqpSender *amqp_sender_new(AmqpClient *client, const AmqpSenderOptions *options
 void sender_attach(AmqpSender *sender)
 {
     Link *link = &sender->link;
+    AmqpPlace place = { 0 };
+    g_autofree char *address = NULL;
 
-    if (link_make(sender->client, link, true) == NULL)
+    if (sender->client->dialect == NULL)
+        return; /* once it is known */
+    if (link->address != NULL && sender->options.literal)
+        place = (AmqpPlace) { .address = g_strdup(link->address), .apart = sender->client->dialect->fragile };
+    else if (link->address != NULL)
+        sender->client->dialect->target(link->address, &place);
+    address = place.address;
+    if (link_make(sender->client, link, true, place.apart) == NULL)
         return;
     pn_link_set_context(link->pn, sender);
     pn_terminus_set_type(pn_link_source(link->pn), PN_SOURCE);
     pn_terminus_set_address(pn_link_source(link->pn), link->name);
     pn_terminus_set_type(pn_link_target(link->pn), PN_TARGET);
     if (link->address != NULL)
-        pn_terminus_set_address(pn_link_target(link->pn), link->address);
+        pn_terminus_set_address(pn_link_target(link->pn), address);
     if (sender->options.topic)
         data_put_capability(pn_link_target(link->pn), "topic");
     pn_link_set_snd_settle_mode(link->pn, sender->options.presettled ? PN_SND_SETTLED : PN_SND_UNSETTLED);
@@ -107,14 +116,15 @@ static void sender_take_back(AmqpSender *sender)
 void sender_connection_gone(AmqpSender *sender)
 {
     sender->link.pn = NULL;
+    sender->link.session = NULL;
     sender->link.attached = false;
     sender->link.retry_at = NEVER;
     sender_take_back(sender);
 }
 
-void sender_closed(AmqpSender *sender)
+void sender_closed(AmqpSender *sender, pn_condition_t *why)
 {
-    g_autoptr(GError) error = error_from_condition(pn_link_remote_condition(sender->link.pn), "the peer closed the link");
+    g_autoptr(GError) error = error_from_condition(why, "the peer closed the link");
 
     for (GList *l = sender->unsettled.head; l != NULL; l = l->next)
         pn_delivery_set_context(((Pending *) l->data)->delivery, NULL);
@@ -126,17 +136,52 @@ void sender_closed(AmqpSender *sender)
 
 /* ---- sending ---- */
 
+static bool sender_signs(const AmqpSender *sender)
+{
+    const AmqpClient *client = sender->client;
+
+    return client->dialect != NULL && client->dialect->signs && client->options.user != NULL;
+}
+
+static GBytes *encode_signed(const AmqpMessage *message, const char *user)
+{
+    AmqpMessage copy = *message; /* for its sections only: nothing of it is changed or freed */
+
+    copy.user_id = (char *) user;
+    return amqp_message_encode(&copy);
+}
+
+/* It was queued before it was known whom it would go to. */
+static void pending_sign(AmqpSender *sender, Pending *pending)
+{
+    gsize n_bytes;
+    const void *bytes = g_bytes_get_data(pending->bytes, &n_bytes);
+    g_autoptr(AmqpMessage) message = amqp_message_decode(bytes, n_bytes, NULL);
+    GBytes *named;
+
+    pending->named = true;
+    if (message == NULL)
+        return;
+    named = encode_signed(message, sender->client->options.user);
+    sender->pending_bytes += g_bytes_get_size(named);
+    sender->pending_bytes -= n_bytes;
+    g_bytes_unref(pending->bytes);
+    pending->bytes = named;
+}
+
 bool amqp_sender_send(AmqpSender *sender, const AmqpMessage *message, int64_t deadline_us,
                       void (*done)(const GError *error, void *user), void *user, GError **error)
 {
     g_autoptr(GBytes) bytes = NULL;
     Pending *pending;
+    bool named;
 
     if (sender->client == NULL) {
         g_propagate_error(error, cancelled());
         return false;
     }
-    bytes = amqp_message_encode(message);
+    named = sender_signs(sender);
+    bytes = named ? encode_signed(message, sender->client->options.user) : amqp_message_encode(message);
     if (sender->pending_bytes > 0 && sender->pending_bytes + g_bytes_get_size(bytes) > sender->options.max_pending_bytes) {
         sender->full = true;
         g_set_error(error, AMQP_ERROR, AMQP_ERROR_LIMIT, "%zu bytes wait to be sent to %s", sender->pending_bytes,
@@ -146,6 +191,7 @@ bool amqp_sender_send(AmqpSender *sender, const AmqpMessage *message, int64_t de
     pending = g_new0(Pending, 1);
     pending->link.data = pending;
     pending->bytes = g_steal_pointer(&bytes);
+    pending->named = named;
     pending->deadline_us = deadline_us > 0 ? deadline_us : NEVER;
     pending->done = done;
     pending->user = user;
@@ -160,8 +206,13 @@ static void sender_give(AmqpSender *sender, Pending *pending)
 {
     uint64_t tag = ++sender->tags;
     gsize n_bytes;
-    const void *bytes = g_bytes_get_data(pending->bytes, &n_bytes);
-    pn_delivery_t *delivery = pn_delivery(sender->link.pn, pn_dtag((const char *) &tag, sizeof tag));
+    const void *bytes;
+    pn_delivery_t *delivery;
+
+    if (!pending->named && sender_signs(sender))
+        pending_sign(sender, pending);
+    bytes = g_bytes_get_data(pending->bytes, &n_bytes);
+    delivery = pn_delivery(sender->link.pn, pn_dtag((const char *) &tag, sizeof tag));
 
     pn_link_send(sender->link.pn, bytes, n_bytes);
     pn_link_advance(sender->link.pn);
@@ -180,7 +231,7 @@ void sender_flush(AmqpSender *sender)
 {
     sender->refs++;
     while (!sender->freed && sender->link.attached && !sender->client->close_sent && pn_link_credit(sender->link.pn) > 0 &&
-           pn_session_outgoing_bytes(sender->client->session) < TRANSPORT_BYTES) {
+           pn_session_outgoing_bytes(pn_link_session(sender->link.pn)) < TRANSPORT_BYTES) {
         GList *l = g_queue_pop_head_link(&sender->waiting);
         if (l == NULL)
             break;
@@ -314,6 +365,7 @@ void sender_client_gone(AmqpSender *sender)
     g_queue_unlink(&sender->client->senders, &sender->node);
     sender->client = NULL;
     sender->link.pn = NULL;
+    sender->link.session = NULL;
     sender->link.attached = false;
     sender_cancel_all(sender);
     sender_unref(sender);

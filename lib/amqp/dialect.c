@@ -1,0 +1,115 @@
+/* RabbitMQ 3.10 (plugin rabbitmq_amqp1_0). Senders always name an exchange: a message for a queue that does not exist is accepted there and
+ * dropped, while an exchange that does not exist ends the session with amqp:not-found. Receivers name a queue by /amq/queue/, which never
+ * makes one (/queue/ would make a classic one); one that is missing ends the session too, so those links have sessions of their own.
+ *
+ * qpidd has exchanges, queues and subject filters under plain names, and takes a message's subject for its routing key.
+ *
+ * Artemis has addresses with multicast and anycast queues; there are no subject filters there, but selectors, and AMQP's subject is what a
+ * selector calls JMSType.
+ *
+ * Generic is a broker that knows queues and topics under plain names and, if at all, the subject filters that were registered at Apache. */
+#include "lib/amqp/dialect.h"
+
+#include <string.h>
+
+static void plain_target(const char *address, AmqpPlace *ret)
+{
+    ret->address = g_strdup(address);
+}
+
+static void plain_source(const AmqpWish *wish, AmqpPlace *ret)
+{
+    ret->address = g_strdup(wish->address);
+}
+
+/* The way round, for brokers where nobody stands at the entrance. @results: whether results have an entrance, too. */
+static const char *entrance(const char *address)
+{
+    if (g_str_has_prefix(address, AMQP_CONTROL_PREFIX))
+        return AMQP_CONTROL_ENTRANCE;
+    return strcmp(address, AMQP_RESULTS) == 0 ? AMQP_RESULTS_ENTRANCE : address;
+}
+
+static void round_target(const char *address, AmqpPlace *ret)
+{
+    ret->address = g_strdup(entrance(address));
+}
+
+/* ---- RabbitMQ ---------------------------------------------------------------------------------------------------------------- */
+
+/* '/' separates the parts of its addresses; they are percent-encoded. */
+static char *rabbit_part(const char *text)
+{
+    return g_uri_escape_string(text, "*#:;,@$&+=!()'", false);
+}
+
+static bool rabbit_is_exchange(const char *address)
+{
+    return strcmp(address, "qmf.default.topic") == 0 || strcmp(address, "qmf.default.direct") == 0 || strcmp(address, AMQP_EVENTS) == 0 ||
+           strcmp(address, AMQP_RESULTS_ENTRANCE) == 0 || strcmp(address, AMQP_CONTROL_ENTRANCE) == 0;
+}
+
+static void rabbit_target(const char *address, AmqpPlace *ret)
+{
+    const char *node = entrance(address);
+    g_autofree char *exchange = rabbit_part(node);
+
+    ret->apart = !rabbit_is_exchange(node);
+    if (strcmp(node, AMQP_CONTROL_ENTRANCE) == 0 && node != address) {
+        g_autofree char *key = rabbit_part(address + strlen(AMQP_CONTROL_PREFIX));
+
+        ret->address = g_strdup_printf("/exchange/%s/%s", exchange, key);
+    } else if (ret->apart) {
+        ret->address = g_strconcat("/amq/queue/", exchange, NULL);
+    } else {
+        ret->address = g_strconcat("/exchange/", exchange, NULL);
+    }
+}
+
+static void rabbit_source(const AmqpWish *wish, AmqpPlace *ret)
+{
+    g_autofree char *node = rabbit_part(wish->address);
+    g_autofree char *key = rabbit_part(wish->subject != NULL ? wish->subject : "#");
+    g_autofree char *name = rabbit_part(wish->name);
+
+    ret->filtered = true;
+    if (rabbit_is_exchange(wish->address) && !wish->durable) {
+        ret->address = g_strdup_printf("/exchange/%s/%s", node, key);
+    } else {
+        ret->address = wish->durable && wish->topic ? g_strdup_printf("/amq/queue/%s.%s", node, name) : g_strconcat("/amq/queue/", node, NULL);
+        ret->apart = true;
+    }
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------------------------- */
+
+static const AmqpDialect dialects[] = {
+    { "native", NULL, false, false, plain_target, plain_source },
+    { "rabbitmq", "RabbitMQ", true, true, rabbit_target, rabbit_source },
+    { "qpidd", "qpid-cpp", true, false, round_target, plain_source },
+    { "artemis", "apache-activemq-artemis", true, false, round_target, plain_source },
+    { "generic", NULL, true, false, round_target, plain_source },
+};
+
+const AmqpDialect *amqp_dialect_named(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(dialects); i++)
+        if (strcmp(dialects[i].name, name) == 0)
+            return &dialects[i];
+    return NULL;
+}
+
+const AmqpDialect *amqp_dialect_of(const char *product)
+{
+    for (size_t i = 0; product != NULL && i < G_N_ELEMENTS(dialects); i++)
+        if (dialects[i].product != NULL && g_str_has_prefix(product, dialects[i].product))
+            return &dialects[i];
+    return amqp_dialect_named(product == NULL ? "native" : "generic");
+}
+
+const char *const *amqp_dialect_names(void)
+{
+    static const char *const names[] = { "native", "rabbitmq", "qpidd", "artemis", "generic", NULL };
+
+    return names;
+}
