@@ -250,14 +250,22 @@ def ask(domain, command, arguments=None, timeout=10):
     return json.loads(libvirt_qemu.qemuAgentCommand(domain, json.dumps(question), timeout, 0))['return']
 
 
-def run(domain, *argv, timeout=30):
-    """(exit code, what it printed)."""
-    pid = ask(domain, 'guest-exec', {'path': argv[0], 'arg': list(argv[1:]), 'capture-output': True})['pid']
+def begin(domain, *argv):
+    """Number of the process, for result()."""
+    return ask(domain, 'guest-exec', {'path': argv[0], 'arg': list(argv[1:]), 'capture-output': True})['pid']
+
+
+def result(domain, process, timeout=30):
+    """(exit code, what it printed), once it has ended."""
     deadline = time.monotonic() + timeout
     while True:
-        status = ask(domain, 'guest-exec-status', {'pid': pid})
+        status = ask(domain, 'guest-exec-status', {'pid': process})
         if status['exited']:
             return status.get('exitcode', -1), base64.b64decode(status.get('out-data', '')).decode()
         if time.monotonic() > deadline:
-            raise AssertionError('%s does not end' % ' '.join(argv))
+            raise AssertionError('process %d of the guest does not end' % process)
         time.sleep(0.02)
+
+
+def run(domain, *argv, timeout=30):
+    return result(domain, begin(domain, *argv), timeout)
