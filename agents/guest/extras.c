@@ -1,10 +1,33 @@
 #include "agents/guest/extras.h"
 
 #include "agents/guest/matahari/network.h"
+#include "agents/guest/matahari/sysconfig.h"
 
 struct Extras {
     NetworkClass *network;
+    SysconfigClass *sysconfig;
+    char *keys, *augeas;
 };
+
+/* A program that came with ours lies beside it; else PATH knows it. Caller frees. */
+static char *helper(const char *name)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL), *folder = self != NULL ? g_path_get_dirname(self) : NULL;
+    g_autofree char *beside = folder != NULL ? g_build_filename(folder, name, NULL) : NULL;
+
+    return beside != NULL && g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? g_steal_pointer(&beside) : g_strdup(name);
+}
+
+static bool open_sysconfig(Extras *extras, const ClassContext *context, const GuestSettings *s, GError **error)
+{
+    extras->keys = s->sysconfig_keys != NULL ? g_strdup(s->sysconfig_keys) : g_build_filename(s->data, "sysconfig-keys", NULL);
+    extras->augeas = helper("mend-guest-augeas");
+    const SysconfigOptions options = {.allowed = s->sysconfig_allow, .places = s->sysconfig_uris, .keys = extras->keys,
+                                      .augeas = extras->augeas, .timeout_us = s->sysconfig_timeout_us};
+
+    extras->sysconfig = sysconfig_class_new(context, &options, error);
+    return extras->sysconfig != NULL;
+}
 
 Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError **error)
 {
@@ -15,6 +38,8 @@ Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError *
 
         extras->network = network_class_new(context, &options);
     }
+    if (s->sysconfig && !open_sysconfig(extras, context, s, error))
+        return NULL;
     return g_steal_pointer(&extras);
 }
 
@@ -23,5 +48,8 @@ void extras_free(Extras *extras)
     if (extras == NULL)
         return;
     network_class_free(extras->network);
+    sysconfig_class_free(extras->sysconfig);
+    g_free(extras->keys);
+    g_free(extras->augeas);
     g_free(extras);
 }

@@ -6,10 +6,11 @@
 #include "lib/base/settings.h"
 
 typedef struct GuestSettings {
-    char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log;
-    char **services, **power_profiles, **network_allow;
-    int64_t heartbeat_us, update_interval_us;
-    bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit, network, network_allow_bus;
+    char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log, *sysconfig_keys;
+    char **services, **power_profiles, **network_allow, **sysconfig_allow, **sysconfig_uris;
+    int64_t heartbeat_us, update_interval_us, sysconfig_timeout_us;
+    bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit, network, network_allow_bus,
+        sysconfig;
 } GuestSettings;
 
 extern const Setting guest_settings[];
