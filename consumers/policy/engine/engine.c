@@ -206,6 +206,7 @@ static void incident_seen_otherwise(Stage *s, Incident *incident)
             ladder_verify_again(s, incident);
         break;
     case INCIDENT_NEEDS_HUMAN:
+        s->speak = s->speak || (incident->healed_since_us != 0 && incident->muted != NULL);
         incident->healed_since_us = 0;
         incident_set_due(s->engine, incident, NEVER_US);
         break;
@@ -332,6 +333,8 @@ static void step_event(Stage *s, const Event *event, bool asked)
         mom_sample(s->engine, entity, event);
     }
     if (entity->host != NULL) /* its state is the verdict, which has been told */
+        return;
+    if (entity->storage != NULL && !storage_follows(s->engine, entity, event))
         return;
     flapping_look(s, entity, kind);
     if (s->engine->policy->applications->len > 0 && strcmp(entity->state, "running") == 0)

@@ -96,7 +96,8 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
                          rules_after(engine->policy, rule, event_fields(event)->kind)),
                "%s is %s: rule %s applies", entity->path,
                event_only_happened(event_fields(event)->kind) ? strchr(event_fields(event)->kind, '.') + 1 : entity->state, rule->name);
-    if (entity->host != NULL || (entity->vm != NULL && !event_only_happened(event_fields(event)->kind) && entity->vm->host != NULL && strcmp(entity->state, "lost") != 0))
+    bool ends_vm = entity->vm != NULL && !event_only_happened(event_fields(event)->kind) && strcmp(entity->state, "lost") != 0;
+    if (entity->host != NULL || (ends_vm && entity->vm->host != NULL && !vm_paused_by_storage(entity)))
         quarantine_failure(s, host_of(engine, entity), entity->path, entity->state);
     ladder_decide(s, incident);
 }

@@ -43,13 +43,24 @@ EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const c
     return vm;
 }
 
+/* What its storage has paused: one failed LUN is one thing to tell of, not fifty. */
+static EntityState *storage_under(Engine *engine, const EntityState *vm)
+{
+    const EntityState *storage = vm == NULL || !vm_paused_by_storage(vm) ? NULL : storage_ill_for(engine, vm, vm->vm->host);
+
+    return storage != NULL && storage->incident != NULL ? (EntityState *) storage : NULL;
+}
+
 static EntityState *parent_with_incident(Engine *engine, const Incident *incident)
 {
     const EntityState *entity = incident->entity;
-    EntityState  *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
+    EntityState *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
     EntityState *host = entity->host != NULL ? NULL : host_of(engine, entity);
 
-    return host != NULL && host->incident != NULL ? host : vm != NULL && vm->incident != NULL ? vm : NULL;
+    if (host != NULL && host->incident != NULL)
+        return host;
+    EntityState *storage = storage_under(engine, entity->vm != NULL ? entity : vm);
+    return storage != NULL ? storage : vm != NULL && vm->incident != NULL ? vm : NULL;
 }
 
 char *parent_speaks_for(Engine *engine, Incident *incident)
@@ -92,7 +103,7 @@ void parent_speaks(Stage *s, Incident *incident)
 
 void parent_done(Stage *s, const Incident *incident)
 {
-    if (incident->entity->vm == NULL && incident->entity->host == NULL)
+    if (incident->entity->vm == NULL && incident->entity->host == NULL && incident->entity->storage == NULL)
         return;
     s->wake |= WAKES(PARENT);
     s->speak = s->speak || incident->speaks_for > 0;

@@ -1,4 +1,4 @@
-/* Inhibition by topology: a service stands on its VM, a VM on its host. What stands on something that is being mended waits for it and
+/* Inhibition by topology: a service stands on its VM, a VM on its host and, while that has paused it, on its storage. What stands on something that is being mended waits for it and
  * does not speak for itself: one incident of a host, not sixty of its VMs. */
 #ifndef MEND_POLICY_PARENT_H
 #define MEND_POLICY_PARENT_H

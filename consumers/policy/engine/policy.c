@@ -59,6 +59,7 @@ static const struct {
       "(entity.ha && event.intent == \"none\" && event.reason == \"unknown\")", { { NULL } } },
     { "tell-stopped-vms", "vm.stopped", "entity.ha && event.intent == \"unknown\"", { { NULL } }, .told_after = true },
     { "tell-unknown-vms", "vm.unknown", "entity.ha", { { NULL } }, .told_after = true },
+    { "tell-storage", "storage.*", "event.state in [\"failed\", \"full\"]", { { NULL } } },
     { "leave-lost-paths", "vm.path-lost", "entity.ha", { { "vm.migrate", 2 } } },
     { "fence-hosts", "host.dead", NULL, { { "host.fence", 2 } } },
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },

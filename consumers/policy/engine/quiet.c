@@ -442,7 +442,7 @@ void quiets_speak(Stage *s)
     for (GList *l = s->engine->incidents.head; l != NULL; l = l->next) {
         Incident *incident = l->data;
 
-        if (incident->muted == NULL)
+        if (incident->muted == NULL || incident->healed_since_us != 0) /* seen well, it is about to close, or to be spoken of again */
             continue;
         g_autoptr(json_t) muted = json_incref(incident->muted);
         put_notice(s, json_string_or(muted, "kind", ""), json_string_or(muted, "to", ""), incident, "%s", json_string_or(muted, "text", ""));

@@ -171,6 +171,11 @@ static bool is_ill_everywhere(const Engine *engine, const EntityState *storage)
     return somebody || (all != NULL && is_ill(all->state));
 }
 
+bool storage_follows(const Engine *engine, const EntityState *storage, const Event *event)
+{
+    return !is_ill(strchr(event_fields(event)->kind, '.') + 1) || is_ill_everywhere(engine, storage);
+}
+
 const EntityState *storage_ill_for(const Engine *engine, const EntityState *vm, const EntityState *host)
 {
     size_t i;

@@ -25,6 +25,8 @@ void storage_heard(Stage *s, EntityState *storage, const Event *event);
 
 /* The first of @vm's domains that has failed or is full on @host (NULL: everywhere); NULL: all serve, as far as is known. */
 const EntityState *storage_ill_for(const Engine *engine, const EntityState *vm, const EntityState *host);
+/* @event tells of the domain, not of the path of one host only: that is for the VMs there. */
+bool storage_follows(const Engine *engine, const EntityState *storage, const Event *event);
 /* One of @vm's that is degraded as @host has it: slow, failing now and then, or with paths gone, and it serves. NULL: none. */
 const EntityState *storage_degraded_for(const Engine *engine, const EntityState *vm, const EntityState *host);
 /* Some host that is up, other than @but, says that it is well. NULL: none. */
