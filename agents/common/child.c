@@ -113,12 +113,26 @@ static void reset_signals(void)
             signal(n, SIG_DFL);
 }
 
+/* The agent is spared when memory is short (its unit's OOMScoreAdjust); what it starts is not the agent. */
+static void give_up_being_spared(void)
+{
+    int fd = open("/proc/self/oom_score_adj", O_RDWR);
+    char sign = '\0';
+
+    if (fd < 0)
+        return;
+    if (read(fd, &sign, 1) == 1 && sign == '-' && pwrite(fd, "0", 1, 0) < 0)
+        sign = '\0'; /* then it is spared too */
+    close(fd);
+}
+
 static _Noreturn void child_side(const SpawnOptions *options, const Prepared *p, int status_fd)
 {
     int null_fd, failed;
 
     setsid();
     reset_signals();
+    give_up_being_spared();
     null_fd = options->in_fd > 0 ? options->in_fd : open("/dev/null", O_RDWR);
     dup2(null_fd, 0);
     if (options->out_fd >= 0)

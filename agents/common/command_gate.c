@@ -213,6 +213,18 @@ void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, con
     qmf_call_raise(call, text, NULL);
 }
 
+void command_gate_raise_object(CommandGate *gate, QmfCall *call, const char *error, const QmfClass *class, Value *values, const char *text)
+{
+    Running *running = running_of(gate, call);
+    g_autoptr(json_t) kept = running != NULL ? value_to_json(values) : NULL;
+    const LedgerAnswer answer = {.state = RESULT_FAILED, .error = error, .text = text, .exception = true, .values = kept,
+                                 .started_us = running != NULL ? running->started_us : 0, .ended_us = clock_wall_us()};
+
+    if (running != NULL)
+        running_end(gate, running, &answer);
+    qmf_call_raise_object(call, class, values, text);
+}
+
 int64_t command_gate_deadline_us(const QmfCall *call, int64_t timeout_us)
 {
     int64_t deadline_ms = value_get_int(qmf_call_request(call)->extra, DEADLINE_PROPERTY, 0), left_us = timeout_us;

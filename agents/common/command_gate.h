@@ -21,6 +21,9 @@ void command_gate_return(CommandGate *gate, QmfCall *call, Value *outputs, const
  * and UNSAFE count as refused. */
 void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, const char *text);
 
+/* Nothing can be said in outputs, and the exception is an object of @class. @values: (transfer full), map. */
+void command_gate_raise_object(CommandGate *gate, QmfCall *call, const char *error, const QmfClass *class, Value *values, const char *text);
+
 /* The monotonic moment until which @call may work: @timeout_us from now, or the command's own deadline when that is earlier. */
 int64_t command_gate_deadline_us(const QmfCall *call, int64_t timeout_us);
 

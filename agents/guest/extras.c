@@ -1,11 +1,13 @@
 #include "agents/guest/extras.h"
 
 #include "agents/guest/matahari/network.h"
+#include "agents/guest/matahari/rpc.h"
 #include "agents/guest/matahari/sysconfig.h"
 
 struct Extras {
     NetworkClass *network;
     SysconfigClass *sysconfig;
+    RpcClass *rpc;
     char *keys, *augeas;
 };
 
@@ -29,6 +31,14 @@ static bool open_sysconfig(Extras *extras, const ClassContext *context, const Gu
     return extras->sysconfig != NULL;
 }
 
+static bool open_rpc(Extras *extras, const ClassContext *context, const GuestSettings *s, GError **error)
+{
+    const RpcOptions options = {.folder = s->rpc_plugins, .user = s->rpc_user, .timeout_us = s->rpc_timeout_us, .idle_us = s->rpc_idle_us};
+
+    extras->rpc = rpc_class_new(context, &options, error);
+    return extras->rpc != NULL;
+}
+
 Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError **error)
 {
     g_autoptr(Extras) extras = g_new0(Extras, 1);
@@ -40,6 +50,8 @@ Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError *
     }
     if (s->sysconfig && !open_sysconfig(extras, context, s, error))
         return NULL;
+    if (s->rpc_plugins != NULL && !open_rpc(extras, context, s, error))
+        return NULL;
     return g_steal_pointer(&extras);
 }
 
@@ -48,6 +60,7 @@ void extras_free(Extras *extras)
     if (extras == NULL)
         return;
     network_class_free(extras->network);
+    rpc_class_free(extras->rpc);
     sysconfig_class_free(extras->sysconfig);
     g_free(extras->keys);
     g_free(extras->augeas);

@@ -210,6 +210,11 @@ const char *qmf_object_name(const QmfObject *object)
     return object->name;
 }
 
+const QmfClass *qmf_object_class(const QmfObject *object)
+{
+    return object->class->class;
+}
+
 Value *qmf_object_id(const char *agent, const char *object_name, uint32_t epoch)
 {
     Value *id = value_map();
@@ -382,6 +387,16 @@ void qmf_call_raise(QmfCall *call, const char *error_text, Value *more)
 
     value_unref(more);
     call_answer(call, answer, error_text);
+}
+
+void qmf_call_raise_object(QmfCall *call, const QmfClass *class, Value *values, const char *text)
+{
+    QmfMessage *answer = agent_message(call->agent, QMF_EXCEPTION, "_data");
+
+    answer->body = value_map();
+    value_set(answer->body, "_schema_id", qmf_class_id(class));
+    value_set(answer->body, "_values", values);
+    call_answer(call, answer, text);
 }
 
 void qmf_call_set_extra(QmfCall *call, const char *key, Value *value)

@@ -41,6 +41,7 @@ QmfObject *qmf_agent_object(const QmfAgent *agent, const char *object_name);
 void qmf_object_set(QmfObject *object, const char *property, Value *value /* (transfer full) */);
 const Value *qmf_object_values(const QmfObject *object); /* borrowed until the object goes; follows what is set */
 const char *qmf_object_name(const QmfObject *object);
+const QmfClass *qmf_object_class(const QmfObject *object);
 /* Object id map, as requests name an object. (transfer full) */
 Value *qmf_object_id(const char *agent, const char *object_name, uint32_t epoch /* 0: left out */);
 
@@ -55,6 +56,8 @@ const Value *qmf_call_arguments(const QmfCall *call);
 const QmfMessage *qmf_call_request(const QmfCall *call); /* subject, reply_to, extra (mend.command-id …) */
 void qmf_call_return(QmfCall *call, Value *outputs /* (transfer full), map or NULL */);
 void qmf_call_raise(QmfCall *call, const char *error_text, Value *more /* (transfer full), further _values or NULL */);
+/* As Matahari's RPC agent does it: the exception is an object of @class and no error text. @text: the same in words, for the hook on_answer. */
+void qmf_call_raise_object(QmfCall *call, const QmfClass *class, Value *values /* (transfer full) */, const char *text);
 /* Adds an application property to the answer (mend.state …). */
 void qmf_call_set_extra(QmfCall *call, const char *key, Value *value /* (transfer full) */);
 
