@@ -75,13 +75,20 @@ static bool is_old(const EntityState *s, const Fact *fact)
     return fact->occurred_us < s->occurred_us;
 }
 
-/* The two ends of a migration tell in any order. */
+static const char *text_of(const json_t *data, const char *key)
+{
+    return json_string_value(json_object_get(data, key));
+}
+
+/* The two ends of a migration tell in any order; the one it left may not know where to, when somebody else moved it. */
 static bool is_aside(const EntityState *s, const Fact *fact)
 {
-    const char *to = json_string_value(json_object_get(fact->data, "to"));
+    const char *to = text_of(fact->data, "to"), *host = text_of(s->data, "host");
+    bool left = strcmp(fact->kind, "vm.stopped") == 0 && g_strcmp0(text_of(fact->data, "reason"), "migrated") == 0;
 
-    return strcmp(fact->kind, "vm.stopped") == 0 && to != NULL && g_strcmp0(json_string_value(json_object_get(fact->data, "reason")), "migrated") == 0 &&
-           g_strcmp0(s->source, fact->source) != 0 && g_strcmp0(json_string_value(json_object_get(s->data, "host")), to) == 0;
+    if (!left || g_strcmp0(s->source, fact->source) == 0)
+        return false;
+    return to != NULL ? g_strcmp0(host, to) == 0 : strcmp(s->kind, "vm.running") == 0 && g_strcmp0(host, text_of(fact->data, "host")) != 0;
 }
 
 FactNews entities_take(Entities *e, const Fact *fact)

@@ -300,6 +300,8 @@ static void test_both_ends_of_a_migration_tell_in_any_order(void)
     g_assert_cmpstr(entities_find(entities, "vm/v")->kind, ==, "vm.running");
     g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-b", "b", "migrated", "a"), ==, FACT_NEW); /* a did not say yet */
     g_assert_cmpint(take_vm(entities, "vm.running", "agent-a", "a", "migrated", NULL), ==, FACT_NEW);
+    g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-b", "b", "migrated", NULL), ==, FACT_ASIDE); /* by hand: b does not know where to */
+    g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-a", "a", "migrated", NULL), ==, FACT_NEW);
     g_assert_cmpint(take_vm(entities, "vm.stopped", "agent-b", "b", "shutdown", NULL), ==, FACT_NEW);
     entities_free(entities);
 }

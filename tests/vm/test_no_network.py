@@ -28,7 +28,11 @@ class NoNetwork(unittest.TestCase):
         def is_back():
             after = guest.run(domain, '/bin/systemctl', 'show', '-P', 'MainPID', 'nginx')[1].strip()
             return after not in ('', '0', before)
-        cloud.mendsite.wait_for('nginx again', is_back, 60, 0.2)
+        try:
+            cloud.mendsite.wait_for('nginx again', is_back, 60, 0.2)
+        except AssertionError:
+            print(site.why(service), site.mend('why-not', service, check=False).stdout)
+            raise
         site.wait_state(service, 'running')
 
     def wait_agent(self, site, vm, timeout=40):
@@ -72,6 +76,30 @@ class NoNetwork(unittest.TestCase):
             self.heal(site, lone, domain, nginx)
             time.sleep(10)                                     # what a handshake needs is given back by then
             self.memory(domain)
+
+    def test_live_migration(self):
+        """The line moves with the guest: its agent is heard over the other host's relay, is never taken for lost, and obeys there."""
+        import libvirt
+        with cloud.Cloud() as site:
+            a, b = site.hypervisor('a', 11), site.hypervisor('b', 12)
+            lone = site.guest('lone', None, '--broker', BROKER, '--service', 'systemd:nginx')
+            domain = site.boot(lone, a, devices=PORT)
+            nginx, name = 'service/%s/nginx' % lone.uuid, 'matahariproject.org:mend-guest:' + lone.uuid
+            site.wait_state(nginx, 'running')
+            epoch = self.agent(site, lone)['epoch']
+            domain.migrateToURI3(b.tcp_uri, {}, libvirt.VIR_MIGRATE_LIVE | libvirt.VIR_MIGRATE_PEER2PEER | libvirt.VIR_MIGRATE_PERSIST_DEST |
+                                 libvirt.VIR_MIGRATE_UNDEFINE_SOURCE | libvirt.VIR_MIGRATE_UNSAFE)
+            with cloud.Clock() as took:
+                cloud.mendsite.wait_for('the other relay', lambda: b.uuid in site.why('vm/' + lone.uuid), 30)
+                domain = site.domain(lone, b)
+                self.wait_agent(site, lone)
+                self.heal(site, lone, domain, nginx)
+            print('migrated: healed on the other host after %.1f s' % took.seconds)
+            self.assertEqual(self.agent(site, lone)['epoch'], epoch)   # the same life of it
+            self.assertEqual(site.runs_on(lone), ['b'])
+            self.assertNotIn('agent.lost', site.why('agent/' + name))
+            for never in ('vm.start', 'vm.reset', 'vm.stop'):
+                self.assertNotIn('command      ' + never, site.why('vm/' + lone.uuid))
 
     def memory(self, domain):
         code, pid = guest.run(domain, '/bin/systemctl', 'show', '-P', 'MainPID', 'mend-guest')

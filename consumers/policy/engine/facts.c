@@ -456,7 +456,8 @@ bool facts_of_old_copy(Stage *s, EntityState *entity, const Event *event)
 
     if (host == NULL || host == vm->host || !runs)
         return false;
-    if (is_over(state) ? g_strcmp0(event_data_string(event, "reason"), "migrated") == 0 : vm->lingers != host)
+    bool knows_where = g_strcmp0(event_data_string(event, "reason"), "migrated") == 0 && event_data_string(event, "to") != NULL;
+    if (is_over(state) ? knows_where : vm->lingers != host)
         return false;
     put_record(s, "old-copy", NULL, entity->path, json_pack("{s:s, s:s, s:s}", "event", f->id, "host", host->path, "state", state),
                "%s is %s on %s: that is not the copy that runs on %s", entity->path, state, host->path, vm->host->path);
