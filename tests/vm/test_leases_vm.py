@@ -69,8 +69,10 @@ class Watcher:
         return next((at for at, each in all if each == value and at >= after), None)
 
 
-class Leases(cloud.Case):
+class LeaseCase(cloud.Case):
     POLICY = POLICY
+    VALID = VALID
+    OPTIONS = ('--lease-io', '1s')
 
     def setUp(self):
         site = self.site
@@ -79,12 +81,12 @@ class Leases(cloud.Case):
         self.tiny = tinyguest.Tiny(self.shared)
         for name, index in (('a', 11), ('b', 12)):
             site.hypervisor(name, index, '--storage', 'san1=' + self.shared, '--storage-interval', '500ms', '--storage-gone', '4s', '--storage-silent', '5s', '--lease-storage', 'san1',
-                            '--lease-valid', '%ds' % VALID, '--lease-io', '1s', '--peer', 'f00dcafe-0000-4000-8000-000000000011=10.99.0.11',
+                            '--lease-valid', '%ds' % self.VALID, *self.OPTIONS, '--peer', 'f00dcafe-0000-4000-8000-000000000011=10.99.0.11',
                             '--peer', 'f00dcafe-0000-4000-8000-000000000012=10.99.0.12', '--peer-interval', '500ms', '--sample', '1s')
         self.a, self.b = site.hosts['a'], site.hosts['b']
         self.vm = 'vm/' + WEB
         self.lease = os.path.join(self.shared, '.mend', 'lease-' + WEB)
-        self.xml = self.tiny.xml('web', self.tiny.disk('web'), write='vda', uuid=WEB, agent=False)
+        self.xml = self.tiny.xml('web', self.tiny.disk('web', '4G'), write='vda', uuid=WEB, agent=False)
         for name in ('a', 'b'):
             mendsite.wait_for('libvirt of ' + name, lambda: 'is there' in site.log('mend-host-' + name), 60)
         self.watcher = Watcher(site, WEB, self.lease)
@@ -110,6 +112,10 @@ class Leases(cloud.Case):
         """Numbers of the agent's processes of this kind."""
         return [pid for pid in host.pids() if verb in words_of(pid)]
 
+    def kill_agent(self, host):
+        for pid in self.children(host, '--credentials'):
+            os.kill(pid, signal.SIGKILL)
+
     # ---- what is so
 
     def owner(self):
@@ -127,6 +133,20 @@ class Leases(cloud.Case):
         for unused, hosts in self.watcher.hosts:
             self.assertLessEqual(len(hosts), 1, 'it ran twice: %s' % self.watcher.hosts)
 
+    def ends_up_on_b(self, timeout=120):
+        try:
+            mendsite.wait_for('the VM on b', lambda: self.runs_on() == ['b'], timeout, 0.05)
+        except AssertionError:
+            print(self.site.why(self.vm)[-6000:])
+            print(self.site.why('host/' + self.a.uuid)[-3000:])
+            print(self.watcher.hosts, self.watcher.owners, self.watcher.renewals[-1:])
+            raise
+        self.tiny.wait('web', 'TINY-UP', times=2)
+        self.tiny.wait_more('web', 'TICK')
+        self.check_never_twice()
+
+
+class Leases(LeaseCase):
     def check_gone_then_taken(self, limit=VALID):
         """No process of it was on a any more @limit seconds after a's last renewal; b took the lease after it was over; then a process was on b."""
         taken = self.watcher.when(self.watcher.owners, self.b.uuid)
@@ -139,19 +159,6 @@ class Leases(cloud.Case):
         self.assertLess(gone - renewed, limit)
         self.assertGreater(taken - renewed, VALID)
         self.assertGreater(runs, taken)
-
-    def ends_up_on_b(self):
-        try:
-            mendsite.wait_for('the VM on b', lambda: self.runs_on() == ['b'], 120, 0.05)
-        except AssertionError:
-            print(self.site.why(self.vm)[-6000:])
-            print(self.site.why('host/' + self.a.uuid)[-3000:])
-            print(self.watcher.hosts, self.watcher.owners, self.watcher.renewals[-1:])
-            raise
-        self.tiny.wait('web', 'TINY-UP', times=2)
-        self.tiny.wait_more('web', 'TICK')
-        self.assertEqual(self.owner(), self.b.uuid)
-        self.check_never_twice()
 
     # ---- tests
 
@@ -180,6 +187,7 @@ class Leases(cloud.Case):
         # what is open stays so: the VM could go on writing to its disk for ever
         self.a.run(['mount', '-t', 'tmpfs', 'none', self.shared])
         self.ends_up_on_b()
+        self.assertEqual(self.owner(), self.b.uuid)
         self.check_gone_then_taken()
 
     def test_storage_that_hangs(self):
@@ -187,19 +195,21 @@ class Leases(cloud.Case):
         for pid in self.children(self.a, 'lease-keeper') + self.children(self.a, 'storage-probe'):
             os.kill(pid, signal.SIGSTOP)  # as one that waits for its disk
         self.ends_up_on_b()
+        self.assertEqual(self.owner(), self.b.uuid)
         self.check_gone_then_taken()
 
     def test_agent_is_gone(self):
         self.start(self.a)
-        for pid in self.children(self.a, '--credentials'):
-            os.kill(pid, signal.SIGKILL)
+        self.kill_agent(self.a)
         self.ends_up_on_b()
+        self.assertEqual(self.owner(), self.b.uuid)
         self.check_gone_then_taken()
 
     def test_dead_host_that_nobody_can_fence(self):
         self.start(self.a)
         self.a.space.kill()
         self.ends_up_on_b()
+        self.assertEqual(self.owner(), self.b.uuid)
         self.check_gone_then_taken()
         self.assertIn('lease', self.site.why(self.vm))
 
@@ -224,6 +234,27 @@ class Leases(cloud.Case):
             self.assertEqual(rc, 0, text)
             mendsite.wait_for('a free lease', lambda: self.owner() == '-', 30)
         self.check_never_twice()
+
+
+class PathLost(LeaseCase):
+    """A host cannot reach its storage any more, the other one can; its VM still runs and is moved in time, without the old host's lease."""
+    VALID = 40
+    OPTIONS = ('--lease-io', '1s', '--migrate-to', 'f00dcafe-0000-4000-8000-000000000012=qemu+tcp://10.99.0.12/system')
+
+    def test_vm_goes_on_elsewhere(self):
+        self.start(self.a)
+        # what mend-host sees; QEMU opens its disk once more before it leaves
+        self.a.run(['mount', '-t', 'tmpfs', 'none', os.path.join(self.shared, '.mend')])
+        mendsite.wait_for('the VM on b', lambda: self.runs_on() == ['b'], 60, 0.05)
+        self.assertEqual(self.owner(), self.a.uuid)
+        mendsite.wait_for('its lease on b', lambda: self.owner() == self.b.uuid, 2 * self.VALID)
+        began = time.monotonic()
+        while time.monotonic() < began + 1.5 * self.VALID:
+            self.tiny.wait_more('web', 'TICK')
+            time.sleep(1)
+        self.assertEqual(self.runs_on(), ['b'])
+        self.assertEqual(self.tiny.count('web', 'TINY-UP'), 1)
+        self.assertNotIn('FAILED', self.tiny.said('web'))
 
 
 def words_of(pid):

@@ -14,6 +14,7 @@ typedef struct LeaseSeat {
     int64_t until_us;    /* lease_now_us(): the VM must be gone by then, at the earliest others take it */
     char owner[37];      /* whose it is, or was before it was free; "": not known */
     bool live;           /* that host was seen to renew it just now */
+    bool ended;          /* for give(): the guard ended the VM, and its agent cannot say so: for others the lease has expired */
     /* the back-end's own */
     LeaseBlock block;
     bool watched, changed;

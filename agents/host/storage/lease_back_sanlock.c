@@ -236,6 +236,16 @@ static bool until(SanlockBack *b, struct sanlk_host *ret_self, int64_t *ret_unti
 
 /* ---- resources ---- */
 
+/* Tells that the guard of the host named in it ended the VM. */
+static char *mark_of(const SanlockBack *b, const char *vm) { return g_strdup_printf("%s/ended-%s", b->place, vm); }
+
+static bool is_marked(const SanlockBack *b, const LeaseSeat *s)
+{
+    g_autofree char *path = mark_of(b, s->vm), *text = NULL;
+
+    return g_file_get_contents(path, &text, NULL, NULL) && strcmp(text, s->owner) == 0;
+}
+
 static char *area_of(const SanlockBack *b, const char *vm) { return g_strdup_printf("%s/" PREFIX "%s", b->place, vm); }
 
 static void describe(const SanlockBack *b, const char *vm, const char *path, Resource *ret)
@@ -272,7 +282,7 @@ static bool is_held_elsewhere(int rv)
 
 static LeaseOutcome acquire(SanlockBack *b, LeaseSeat *s, GError **error)
 {
-    g_autofree char *path = area_of(b, s->vm);
+    g_autofree char *path = area_of(b, s->vm), *mark = mark_of(b, s->vm);
     NewArea area = { b, s->vm };
     struct sanlk_resource *all[1];
     struct sanlk_host self;
@@ -293,6 +303,7 @@ static LeaseOutcome acquire(SanlockBack *b, LeaseSeat *s, GError **error)
     }
     if (!until(b, &self, &s->until_us) || lease_now_us() >= s->until_us)
         return LEASE_FILE_LOST;
+    g_unlink(mark);
     s->generation = self.generation;
     g_strlcpy(s->owner, b->options.host, sizeof s->owner);
     return LEASE_FILE_TAKEN;
@@ -331,7 +342,7 @@ static LeaseSeen look_at(SanlockBack *b, LeaseSeat *s, bool anew)
     if (s->owner[0] == '\0' || !sees(b))
         return LEASE_SEEN_NOTHING;
     if (s->block.generation == 0)
-        return LEASE_SEEN_RELEASED;
+        return is_marked(b, s) ? LEASE_SEEN_EXPIRED : LEASE_SEEN_RELEASED;
     if (!ask_host(b->lockspace, s->block.generation, &owner)) /* not seen alive since we look: not known yet whether it is */
         return LEASE_SEEN_NOTHING;
     s->live = (owner.flags & SANLK_HOST_MASK) == SANLK_HOST_LIVE && owner.generation == s->generation;
@@ -440,7 +451,7 @@ static LeaseOutcome sanlock_renew(LeaseBack *back, LeaseSeat *s)
 static bool sanlock_give(LeaseBack *back, LeaseSeat *s, const char *to, GError **error)
 {
     SanlockBack *b = (SanlockBack *) back;
-    g_autofree char *path = area_of(b, s->vm);
+    g_autofree char *path = area_of(b, s->vm), *mark = mark_of(b, s->vm);
     struct sanlk_resource *all[1];
     Resource r;
     int rv = 0;
@@ -450,6 +461,8 @@ static bool sanlock_give(LeaseBack *back, LeaseSeat *s, const char *to, GError *
     ok = ready(b, error);
     describe(b, s->vm, path, &r);
     all[0] = &r.resource;
+    if (ok && s->ended)
+        ok = g_file_set_contents(mark, b->options.host, -1, error);
     if (ok) {
         rv = sanlock_release(b->sock, -1, 0, 1, all);
         if (rv < 0)

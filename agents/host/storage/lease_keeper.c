@@ -265,7 +265,7 @@ int lease_free_main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
     LeaseBackOptions options;
-    LeaseSeat seat = { .held = false };
+    LeaseSeat seat = { .ended = true };
     LeaseBack *back;
 
     if (argc != 8)

@@ -11,8 +11,8 @@
 
 #define LEASE_KEEPER_VERB "lease-keeper"
 
-/* `mend-host lease-free STORAGE_FOLDER HOST FOLDER VALID_US IO_MAX_US BACK_END VM`: gives back the lease of a VM that is gone, when no keeper
- * is there to do it. Ends by itself within a minute. */
+/* `mend-host lease-free STORAGE_FOLDER HOST FOLDER VALID_US IO_MAX_US BACK_END VM`: gives back the lease of a VM that the guard ended, when
+ * no keeper is there to do it; others see it expired, not released, which would be for its agent to say. Ends by itself within a minute. */
 #define LEASE_FREE_VERB "lease-free"
 
 int lease_free_main(int argc, char **argv); /* @argv[0]: the verb */

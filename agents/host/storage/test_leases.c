@@ -107,6 +107,12 @@ static void tear_down(Fixture *f, gconstpointer unused)
     for (Side *side = &f->a; side <= &f->b; side++) {
         side_vm_stop(side);
         leases_free(side->leases);
+    }
+    for (int turns = 0; turns < 20; turns++) { /* until a look that is at work has ended, which host_stand_free() would not wait for */
+        g_usleep(10000);
+        g_main_context_iteration(NULL, FALSE);
+    }
+    for (Side *side = &f->a; side <= &f->b; side++) {
         host_stand_free(side->stand);
         g_free(side->shared);
         g_free(side->vms);

@@ -53,6 +53,8 @@ class Host:
 
     def start(self):
         """The guard's agent is the keeper here: they die together, as they do when the agent dies."""
+        if self.keeper is not None:
+            self.keeper.stdin.close()
         times = [str(VALID * 10**6), '1000000', 'sanlock']
         where = [self.shared, self.id, self.folder + '/data']
         guard = [STAND, 'lease-guard', self.folder + '/data', str(VALID * 10**6 // 8)] + where + times
@@ -61,6 +63,10 @@ class Host:
         threading.Thread(target=self.read, args=(self.keeper.stdout,), daemon=True).start()
 
     def read(self, stream):
+        with stream:
+            self.read_lines(stream)
+
+    def read_lines(self, stream):
         for line in stream:
             print('%8.1f %s: %s' % (time.monotonic() % 1000, self.name, line.strip()), flush=True)
             self.lines.append(line.strip())
@@ -151,8 +157,10 @@ class Quick(Sanlock):
         self.a.keeper.kill()
         self.a.keeper.wait()
         self.assertTrue(self.a.runs())
-        self.b.take(timeout=5 * VALID)
+        # not "released", which its agent would say
+        wait_for('the end of its lease', lambda: 'seen %s expired %s' % (VM, self.a.id) in self.b.all, 5 * VALID)
         self.assertFalse(self.a.runs())
+        self.b.take()
 
 
 class Dead(Sanlock):

@@ -118,7 +118,7 @@ static void test_a_torn_beat_is_none(void)
     g_assert_true(beat_read(block, &read));
     g_assert_cmpstr(read.host, ==, OTHER);
     g_assert_cmpuint(read.counter, ==, 7);
-    for (size_t i = 0; i < strcspn(block, "\n"); i++) {
+    for (size_t i = 0; block[i] != '\n'; i++) {
         char before = block[i];
 
         block[i] ^= 1;
