@@ -154,6 +154,12 @@ static void print_counts(const char *what, json_t *counts)
     puts(any ? "" : "none");
 }
 
+static void print_counts_if_any(const char *what, json_t *counts)
+{
+    if (json_object_size(counts) > 0)
+        print_counts(what, counts);
+}
+
 /* What keeps the engine from acting or speaking. */
 static void print_quiets(const json_t *engine)
 {
@@ -193,6 +199,9 @@ static void print_status(const json_t *status)
 
     printf("%-10s%s, events so far %" G_GINT64_FORMAT "\n", "site", json_string_or(place, "site", "?"), json_int_or(place, "sequence", 0));
     print_counts("agents", json_object_get(status, "agents"));
+    print_counts_if_any("hosts", json_object_get(engine, "hosts"));
+    print_counts_if_any("storage", json_object_get(status, "storage"));
+    print_counts_if_any("vms", json_object_get(status, "vms"));
     print_counts("services", json_object_get(status, "services"));
     if (!json_is_object(engine)) {
         printf("%-10s%s\n", "engine", json_string_or(status, "no_engine", "none acts"));
@@ -200,7 +209,7 @@ static void print_status(const json_t *status)
     }
     printf("%-10s%s, %s%s%s, policy %s\n", "engine", json_string_or(engine, "name", "?"),
            json_bool_or(engine, "acting", false) ? "acts" : "does not act", json_bool_or(engine, "paused", false) ? ", paused" : "",
-           json_bool_or(engine, "observer_fault", false) ? ", holds everything: the observer is ill" : "",
+           json_bool_or(engine, "observer_fault", false) ? ", holds what rests on silence: the observer is ill" : "",
            json_string_or(engine, "policy", "?"));
     printf("%-10s%d open; so far %d commands, %d healed, %d left to a human\n", "incidents", (int) json_int_or(engine, "incidents", 0),
            (int) json_int_or(engine, "commands", 0), (int) json_int_or(engine, "healed", 0), (int) json_int_or(engine, "needs_human", 0));
@@ -219,9 +228,10 @@ static bool status(Wire *wire, const AskOptions *options, char **rest, GError **
         return false;
     const Value *object = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
     g_autoptr(json_t) engine = ask_engine(wire, options, "status", NULL, &silent);
-    g_autoptr(json_t) all = json_pack("{s:o*, s:o, s:o}", "site", value_get(object, "_values") == NULL ? NULL
+    g_autoptr(json_t) all = json_pack("{s:o*, s:o, s:o, s:o, s:o}", "site", value_get(object, "_values") == NULL ? NULL
                                                                        : value_to_json(value_get(object, "_values")),
-                                      "agents", count_states(records, NULL), "services", count_states(entities, "service"));
+                                      "agents", count_states(records, NULL), "services", count_states(entities, "service"), "vms", count_states(entities, "vm"), "storage",
+                                      count_states(entities, "storage"));
     if (engine != NULL)
         json_object_set(all, "engine", json_object_get(engine, "status"));
     else

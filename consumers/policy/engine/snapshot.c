@@ -300,6 +300,19 @@ void engine_each_definition(const Engine *engine, EngineDefinitionFn fn, void *u
     }
 }
 
+/* How many of them are judged to be what. */
+static json_t *host_verdicts(const Engine *engine)
+{
+    json_t *counts = json_object();
+
+    for (guint i = 0; i < engine->hosts->len; i++) {
+        const char *verdict = verdict_name(((const EntityState *) engine->hosts->pdata[i])->host->verdict);
+
+        json_object_set_new(counts, verdict, json_integer(json_int_or(counts, verdict, 0) + 1));
+    }
+    return counts;
+}
+
 json_t *engine_status(const Engine *engine)
 {
     json_t *json = json_pack("{s:s, s:s, s:b, s:b, s:b, s:i, s:i}", "policy", engine->policy->name, "policy_version",
@@ -314,6 +327,7 @@ json_t *engine_status(const Engine *engine)
         json_set_string(json, "paused_why", engine->paused_why);
         json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
     }
+    json_object_set_new(json, "hosts", host_verdicts(engine));
     json_object_set_new(json, "quiets", quiets_to_json(engine));
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "quarantine", quarantine_to_json(engine));
