@@ -182,6 +182,23 @@ class Leases(LeaseCase):
         self.assertEqual(self.tiny.count('web', 'TINY-UP'), 1)
         self.assertNotIn('FAILED', self.tiny.said('web'))
 
+    def test_killed_qemu_starts_again(self):
+        self.start(self.a)
+        for unused in range(2):
+            before = self.a.qemu_pid(WEB)
+            os.kill(before, signal.SIGKILL)
+            mendsite.wait_for('another qemu', lambda: self.runs_on() and self.a.qemu_pid(WEB) != before, 60, 0.05)
+            host = self.site.hosts[self.runs_on()[0]]
+            self.assertEqual(self.owner(), host.uuid)
+            self.site.wait_why(self.vm, 'healed', 60)
+            if host is not self.a:
+                break
+        began = time.monotonic()
+        while time.monotonic() < began + 1.5 * VALID:  # with its lease: the guard lets it run
+            self.tiny.wait_more('web', 'TICK')
+            time.sleep(1)
+        self.check_never_twice()
+
     def test_host_without_its_storage(self):
         self.start(self.a)
         # what is open stays so: the VM could go on writing to its disk for ever

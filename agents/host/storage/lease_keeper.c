@@ -1,5 +1,5 @@
-/* A command has a thread of its own, as taking a lease waits; one lock for each lease is held across its I/O, so nothing is renewed and
- * released at once. The renewing thread goes through them one after the other: storage that answers does so in milliseconds, and storage
+/* Commands for one lease are done one after the other, in order, in a thread of its own, as taking one waits: a release that a take overtakes
+ * would give away what was just taken. One lock for each lease is held across its I/O, so nothing is renewed and released at once. The renewing thread goes through them one after the other: storage that answers does so in milliseconds, and storage
  * that does not lets every VM's time run out, which is what must happen. */
 #include "agents/host/storage/lease_keeper.h"
 
@@ -20,21 +20,22 @@ typedef struct Keeper {
     const char *host;
     int64_t pause_us; /* between two looks */
     LeaseTable *table;
-    GMutex lock;      /* of @entries, @table */
+    GMutex lock;      /* of @entries, @table, and each entry's @commands */
     GHashTable *entries; /* VM → Entry; never removed */
     gint again;       /* atomic */
 } Keeper;
 
 typedef struct Entry {
     Keeper *keeper;
-    GMutex io; /* of all below; held while the storage is asked */
+    GQueue commands; /* that wait */
+    bool busy;       /* a thread does them */
+    GMutex io;       /* of all below; held while the storage is asked */
     LeaseSeat seat;
     const char *told;  /* what was said of it */
     char told_owner[37];
 } Entry;
 
 typedef struct Command {
-    Entry *entry;
     char *verb, *argument;
 } Command;
 
@@ -210,11 +211,8 @@ static void give(Entry *e, const char *to)
         say("failed %s %s", e->seat.vm, error->message);
 }
 
-static void *run(void *user)
+static void do_command(Entry *e, const Command *c)
 {
-    Command *c = user;
-    Entry *e = c->entry;
-
     g_mutex_lock(&e->io);
     if (strcmp(c->verb, "take") == 0)
         take(e);
@@ -227,9 +225,29 @@ static void *run(void *user)
     else if (strcmp(c->verb, "bound") == 0 && c->argument != NULL && !e->seat.held)
         bound(e, strtoll(c->argument, NULL, 10));
     g_mutex_unlock(&e->io);
-    g_free(c->verb);
-    g_free(c->argument);
-    g_free(c);
+}
+
+static Command *next_command(Entry *e)
+{
+    g_mutex_lock(&e->keeper->lock);
+    Command *c = g_queue_pop_head(&e->commands);
+
+    e->busy = c != NULL;
+    g_mutex_unlock(&e->keeper->lock);
+    return c;
+}
+
+static void *run(void *user)
+{
+    Entry *e = user;
+    Command *c;
+
+    while ((c = next_command(e)) != NULL) {
+        do_command(e, c);
+        g_free(c->verb);
+        g_free(c->argument);
+        g_free(c);
+    }
     return NULL;
 }
 
@@ -239,6 +257,7 @@ static void command(Keeper *k, char *line)
     g_autofree char *vm = words[0] != NULL && words[1] != NULL ? uuid_canonical(words[1]) : NULL;
     Entry *e = vm != NULL ? entry_of(k, vm) : NULL;
     Command *c;
+    bool busy;
 
     if (g_strcmp0(words[0], "again") == 0)
         g_atomic_int_set(&k->again, 1);
@@ -247,8 +266,14 @@ static void command(Keeper *k, char *line)
     if (e == NULL)
         return;
     c = g_new(Command, 1);
-    *c = (Command) { e, g_strdup(words[0]), g_strdup(words[2]) };
-    g_thread_unref(g_thread_new("lease", run, c));
+    *c = (Command) { g_strdup(words[0]), g_strdup(words[2]) };
+    g_mutex_lock(&k->lock);
+    g_queue_push_tail(&e->commands, c);
+    busy = e->busy;
+    e->busy = true;
+    g_mutex_unlock(&k->lock);
+    if (!busy)
+        g_thread_unref(g_thread_new("lease", run, e));
 }
 
 static LeaseBack *back_open(char **argv, LeaseBackOptions *ret, GError **error)

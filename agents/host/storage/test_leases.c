@@ -5,6 +5,7 @@
 
 #include "lib/base/clock.h"
 
+#include <gio/gio.h>
 #include <glib/gstdio.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -253,6 +254,36 @@ static void test_it_moves_with_its_vm(Fixture *f, gconstpointer unused)
     g_assert_cmpint(acquire(&f->a), ==, LEASES_HELD);
 }
 
+/* A release and the take behind it, as when a VM ends and starts again: done in the order they were said. */
+static void test_commands_keep_their_order(void)
+{
+    g_autoptr(HostStand) stand = host_stand_new();
+    g_autofree char *program = g_build_filename(g_getenv("MEND_BUILD_DIR"), "tests", "lease_stand", NULL), *line;
+    const char *const argv[] = { program, "lease-keeper", stand->folder, STAND_HOST, stand->folder, "400000", "50000", "file", NULL };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GSubprocess) keeper = g_subprocess_newv(argv, G_SUBPROCESS_FLAGS_STDIN_PIPE | G_SUBPROCESS_FLAGS_STDOUT_PIPE, &error);
+    g_autoptr(GString) all = g_string_new(NULL);
+    GDataInputStream *lines;
+
+    g_assert_no_error(error);
+    for (int i = 0; i < 20; i++)
+        g_string_append(all, "release " VM "\ntake " VM "\n");
+    g_assert_true(g_output_stream_write_all(g_subprocess_get_stdin_pipe(keeper), all->str, all->len, NULL, NULL, &error));
+    lines = g_data_input_stream_new(g_subprocess_get_stdout_pipe(keeper));
+    for (int answers = 0; answers < 40;) {
+        line = g_data_input_stream_read_line(lines, NULL, NULL, &error);
+        g_assert_nonnull(line);
+        if (g_str_has_prefix(line, "released "))
+            g_assert_cmpint(answers++ % 2, ==, 0);
+        else if (g_str_has_prefix(line, "taken ") || g_str_has_prefix(line, "failed ")) /* too slow, on a machine with much to do */
+            g_assert_cmpint(answers++ % 2, ==, 1);
+        g_clear_pointer(&line, g_free);
+    }
+    g_object_unref(lines);
+    g_subprocess_force_exit(keeper);
+    g_assert_true(g_subprocess_wait(keeper, NULL, &error));
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -262,5 +293,6 @@ int main(int argc, char **argv)
     g_test_add("/leases/agent-back", Fixture, NULL, set_up, test_an_agent_that_is_back_goes_on, tear_down);
     g_test_add("/leases/second-copy", Fixture, NULL, set_up, test_a_second_copy_is_ended, tear_down);
     g_test_add("/leases/moves", Fixture, NULL, set_up, test_it_moves_with_its_vm, tear_down);
+    g_test_add_func("/leases/order", test_commands_keep_their_order);
     return g_test_run();
 }
