@@ -1,4 +1,5 @@
-/* `mend up`: everything one machine needs, in one process: the bus with its plugin, the policy engine, and the guest agent as a child.
+/* `mend up`: everything one machine needs, in one process: the bus with its plugin, the policy engine, and as children the guest agent and,
+ * on a hypervisor, the host agent.
  *
  * The parts meet on the bus only, also here: the engine and the agent are AMQP clients with credentials of their own, so what runs in
  * one process today runs on three machines tomorrow without a change. */
@@ -21,13 +22,14 @@
 #include <unistd.h>
 
 #define AGENT_GRACE_US (5 * US_PER_S)
+#define LIBVIRT_HERE "qemu:///system"
 
 typedef struct UpSettings {
     BusSettings bus; /* first: its rows are ours too */
-    char *policy, *log, *services_file;
+    char *policy, *log, *services_file, *libvirt_uri;
     char **services;
     int64_t keep_us, keep_bytes;
-    bool no_agent, stop_services, demo;
+    bool no_agent, no_host_agent, stop_services, demo;
 } UpSettings;
 
 static const Setting own_rows[] = {
@@ -39,6 +41,9 @@ static const Setting own_rows[] = {
       "SERVICE to watch on this machine (see mend-guest --help): systemd:nginx, process:web=/usr/sbin/nginx …" },
     { "services", SETTING_STRING, offsetof(UpSettings, services_file), 0, 0, NULL, "FILE of services to watch (YAML)" },
     { "no-agent", SETTING_BOOL, offsetof(UpSettings, no_agent), 0, 0, NULL, "no guest agent on this machine" },
+    { "libvirt-uri", SETTING_STRING, offsetof(UpSettings, libvirt_uri), 0, 0, NULL,
+      "URI of the libvirt whose VMs the host agent sees and moves; without it " LIBVIRT_HERE ", where that is there" },
+    { "no-host-agent", SETTING_BOOL, offsetof(UpSettings, no_host_agent), 0, 0, NULL, "no host agent, also where libvirt is" },
     { "stop-services", SETTING_BOOL, offsetof(UpSettings, stop_services), 0, 0, NULL,
       "at the end, also end the processes the guest agent runs" },
     { "demo", SETTING_BOOL, offsetof(UpSettings, demo), 0, 0, NULL,
@@ -50,7 +55,7 @@ typedef struct Up {
     const UpSettings *settings;
     Bus *bus;
     EngineThread *engine;
-    Child *agent;
+    Child *agent, *host_agent;
 } Up;
 
 static EngineThread *start_engine(const UpSettings *settings, GError **error)
@@ -66,18 +71,18 @@ static EngineThread *start_engine(const UpSettings *settings, GError **error)
     return engine_thread_new(&options, error);
 }
 
-/* The agent's program lies beside ours. */
-static char *agent_program(GError **error)
+/* An agent's program lies beside ours. @without: the option that does without it. */
+static char *agent_program(const char *name, const char *without, GError **error)
 {
     g_autofree char *self = g_file_read_link("/proc/self/exe", error);
 
     if (self == NULL)
         return NULL;
     g_autofree char *folder = g_path_get_dirname(self);
-    char *path = g_build_filename(folder, "mend-guest", NULL);
+    char *path = g_build_filename(folder, name, NULL);
     if (access(path, X_OK) == 0)
         return path;
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "%s is not there: install it, or use --no-agent", path);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "%s is not there: install it, or use %s", path, without);
     g_free(path);
     return NULL;
 }
@@ -102,7 +107,7 @@ static void add_services(GPtrArray *argv, const UpSettings *settings)
 static bool services_right(const UpSettings *settings, GError **error)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
-    char *program = agent_program(error);
+    char *program = agent_program("mend-guest", "--no-agent", error);
     g_autofree char *said = NULL;
     int status;
 
@@ -122,21 +127,58 @@ static bool services_right(const UpSettings *settings, GError **error)
     return false;
 }
 
-static Child *start_agent(const UpSettings *settings, GError **error)
+static void add_site(GPtrArray *argv, const UpSettings *settings, const char *data)
 {
     const char *folder = credentials_folder(settings->bus.broker.data);
-    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
     g_autofree char *id = given_id(folder);
-    char *program = agent_program(error);
+
+    g_ptr_array_add(argv, g_strdup_printf("--site=%s", folder));
+    g_ptr_array_add(argv, g_strdup_printf("--data=%s/%s", folder, data));
+    g_ptr_array_add(argv, g_strdup_printf("--log=%s", settings->log));
+    if (id != NULL)
+        g_ptr_array_add(argv, g_strdup_printf("--id=%s", id));
+}
+
+/* The socket of libvirtd, or of its part for QEMU where that is a daemon of its own. */
+static bool libvirt_is_here(void)
+{
+    static const char *const sockets[] = { "/run/libvirt/libvirt-sock", "/run/libvirt/virtqemud-sock" };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(sockets); i++)
+        if (access(sockets[i], F_OK) == 0)
+            return true;
+    return false;
+}
+
+/* *ret: NULL where none is wanted. */
+static bool start_host_agent(const UpSettings *settings, Child **ret, GError **error)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    char *program = NULL;
+
+    *ret = NULL;
+    if (settings->no_host_agent || (settings->libvirt_uri == NULL && !libvirt_is_here()))
+        return true;
+    program = agent_program("mend-host", "--no-host-agent", error);
+    if (program == NULL)
+        return false;
+    g_ptr_array_add(argv, program);
+    add_site(argv, settings, "host");
+    g_ptr_array_add(argv, g_strdup_printf("--libvirt-uri=%s", settings->libvirt_uri != NULL ? settings->libvirt_uri : LIBVIRT_HERE));
+    g_ptr_array_add(argv, NULL);
+    *ret = child_new((const char *const *) argv->pdata, error);
+    return *ret != NULL;
+}
+
+static Child *start_agent(const UpSettings *settings, GError **error)
+{
+    g_autoptr(GPtrArray) argv = g_ptr_array_new_with_free_func(g_free);
+    char *program = agent_program("mend-guest", "--no-agent", error);
 
     if (program == NULL)
         return NULL;
     g_ptr_array_add(argv, program);
-    g_ptr_array_add(argv, g_strdup_printf("--site=%s", folder));
-    g_ptr_array_add(argv, g_strdup_printf("--data=%s/guest", folder));
-    g_ptr_array_add(argv, g_strdup_printf("--log=%s", settings->log));
-    if (id != NULL)
-        g_ptr_array_add(argv, g_strdup_printf("--id=%s", id));
+    add_site(argv, settings, "guest");
     if (settings->stop_services)
         g_ptr_array_add(argv, g_strdup("--stop-at-exit"));
     add_services(argv, settings);
@@ -166,6 +208,7 @@ static void report(void *user)
 
 static void stop(Up *up)
 {
+    child_free(up->host_agent, AGENT_GRACE_US);
     child_free(up->agent, AGENT_GRACE_US);
     engine_thread_free(up->engine);
     bus_stop(up->bus);
@@ -181,10 +224,9 @@ static bool start(Up *up, GError **error)
     up->engine = start_engine(up->settings, error);
     if (up->engine == NULL)
         return false;
-    if (up->settings->no_agent)
-        return true;
-    up->agent = start_agent(up->settings, error);
-    return up->agent != NULL;
+    if (!up->settings->no_agent && (up->agent = start_agent(up->settings, error)) == NULL)
+        return false;
+    return start_host_agent(up->settings, &up->host_agent, error);
 }
 
 static int run(const UpSettings *settings)
@@ -214,7 +256,7 @@ int verb_up(char **argv)
     int status;
 
     if (!foreground_settings("up", "usage: mend up [options]\n\nRuns all of Mend for this machine in the foreground: message broker with "
-                             "its plugin, policy engine,\nguest agent. SIGTERM or Ctrl-C ends it; watched services go on running.\n",
+                             "its plugin, policy engine,\nguest agent and, where libvirt is, host agent. SIGTERM or Ctrl-C ends it; watched services go on running.\n",
                              rows, &settings, argv, NULL, &status))
         return status;
     if (!log_level_parse(settings.log, &level)) {
