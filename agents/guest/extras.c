@@ -1,5 +1,6 @@
 #include "agents/guest/extras.h"
 
+#include "agents/guest/matahari/dbus_bridge.h"
 #include "agents/guest/matahari/network.h"
 #include "agents/guest/matahari/rpc.h"
 #include "agents/guest/matahari/sysconfig.h"
@@ -8,6 +9,7 @@ struct Extras {
     NetworkClass *network;
     SysconfigClass *sysconfig;
     RpcClass *rpc;
+    DbusBridge *bridge;
     char *keys, *augeas;
 };
 
@@ -39,6 +41,14 @@ static bool open_rpc(Extras *extras, const ClassContext *context, const GuestSet
     return extras->rpc != NULL;
 }
 
+static bool open_bridge(Extras *extras, const ClassContext *context, const GuestSettings *s, GError **error)
+{
+    const DbusBridgeOptions options = {.address = s->dbus_address, .allowed = s->dbus_allow};
+
+    extras->bridge = dbus_bridge_new(context, &options, error);
+    return extras->bridge != NULL;
+}
+
 Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError **error)
 {
     g_autoptr(Extras) extras = g_new0(Extras, 1);
@@ -52,7 +62,14 @@ Extras *extras_new(const ClassContext *context, const GuestSettings *s, GError *
         return NULL;
     if (s->rpc_plugins != NULL && !open_rpc(extras, context, s, error))
         return NULL;
+    if (s->dbus_bridge && !open_bridge(extras, context, s, error))
+        return NULL;
     return g_steal_pointer(&extras);
+}
+
+void extras_set_online(Extras *extras, bool online)
+{
+    dbus_bridge_set_online(extras->bridge, online);
 }
 
 void extras_free(Extras *extras)
@@ -60,6 +77,7 @@ void extras_free(Extras *extras)
     if (extras == NULL)
         return;
     network_class_free(extras->network);
+    dbus_bridge_free(extras->bridge);
     rpc_class_free(extras->rpc);
     sysconfig_class_free(extras->sysconfig);
     g_free(extras->keys);

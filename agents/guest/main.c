@@ -57,6 +57,7 @@ static void on_online(bool online, void *user)
     watch_list_set_online(guest->context.watched, online);
     host_class_set_online(guest->host_class, online);
     resources_class_set_online(guest->resources_class, online);
+    extras_set_online(guest->extras, online);
 }
 
 static bool connect_bus(Guest *guest, GError **error)
