@@ -134,3 +134,22 @@ const mend_plugin *loader_open(const char *path, const LoaderHost *host, const c
     }
     return loader_check(symbol, path, host, config_json, error) ? symbol : NULL;
 }
+
+char *loader_find(GError **error)
+{
+    static const char *const places[] = { "../lib/mend/plugins", "../../lib/mend/plugins", "../lib64/mend/plugins" };
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = program != NULL ? g_path_get_dirname(program) : g_strdup(".");
+    g_autoptr(GString) looked = g_string_new(NULL);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
+        g_autofree char *joined = g_build_filename(folder, places[i], "mend-plugin.so", NULL);
+        g_autofree char *path = g_canonicalize_filename(joined, NULL);
+
+        if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
+            return g_steal_pointer(&path);
+        g_string_append_printf(looked, "%s%s", i > 0 ? ", " : "", path);
+    }
+    g_set_error(error, LOADER_ERROR, LOADER_ERROR_FILE, "the plugin is not installed: looked for %s (--plugin PATH names another)", looked->str);
+    return NULL;
+}

@@ -34,6 +34,10 @@ const mend_plugin *loader_open(const char *path, const LoaderHost *host, const c
 /* The checks alone, for a plugin that is linked in. @where: for the text. */
 bool loader_check(const mend_plugin *plugin, const char *where, const LoaderHost *host, const char *config_json, GError **error);
 
+/* Where the Mend plugin lies as seen from the running program: beside it in a build, under ../lib in an installation. Caller frees;
+ * NULL: nowhere, and the error says where it was looked for. */
+char *loader_find(GError **error);
+
 /* "TAP, GATE"; "none". Caller frees. */
 char *capability_names(uint64_t caps);
 

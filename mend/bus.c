@@ -2,6 +2,7 @@
 
 #include "broker-plugin/hosts/embedded/plugin_host.h"
 #include "broker-plugin/hosts/embedded/site.h"
+#include "broker-plugin/loader.h"
 #include "lib/base/json.h"
 
 #include <string.h>
@@ -53,13 +54,12 @@ static PluginHost *open_plugin(Broker *broker, const BusSettings *settings, GErr
 {
     bool kept = settings->broker.data != NULL || !settings->broker.lab;
     g_autoptr(Site) site = kept ? site_open(settings->broker.data, error) : NULL;
-    g_autofree char *looked = NULL, *found = NULL, *config = NULL, *state = NULL;
+    g_autofree char *found = NULL, *config = NULL, *state = NULL;
 
     if (kept && site == NULL)
         return NULL;
-    if (settings->plugin == NULL && (found = plugin_host_find(&looked)) == NULL) {
-        g_set_error(error, PLUGIN_HOST_ERROR, PLUGIN_HOST_ERROR_PLUGIN, "the plugin is not installed: looked for %s "
-                    "(--plugin PATH names another, --no-plugin does without)", looked);
+    if (settings->plugin == NULL && (found = loader_find(error)) == NULL) {
+        g_prefix_error(error, "(--no-plugin does without) ");
         return NULL;
     }
     config = plugin_config(settings, site, error);

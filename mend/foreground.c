@@ -68,6 +68,16 @@ static gboolean on_report(void *user)
     return G_SOURCE_CONTINUE;
 }
 
+static GMainLoop *running; /* a process has one foreground */
+static bool ended;
+
+void foreground_end(void)
+{
+    ended = true;
+    if (running != NULL)
+        g_main_loop_quit(running);
+}
+
 void foreground_run(void (*reload)(void *user), void (*report)(void *user), void *user)
 {
     g_autoptr(GMainLoop) loop = g_main_loop_new(NULL, FALSE);
@@ -75,7 +85,10 @@ void foreground_run(void (*reload)(void *user), void (*report)(void *user), void
     guint sources[] = { g_unix_signal_add(SIGTERM, on_stop, &foreground), g_unix_signal_add(SIGINT, on_stop, &foreground),
                         g_unix_signal_add(SIGHUP, on_reload, &foreground), g_unix_signal_add(SIGUSR1, on_report, &foreground) };
 
-    g_main_loop_run(loop);
+    running = loop;
+    if (!ended)
+        g_main_loop_run(loop);
+    running = NULL;
     for (size_t i = 0; i < G_N_ELEMENTS(sources); i++)
         g_source_remove(sources[i]);
 }

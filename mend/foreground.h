@@ -9,6 +9,9 @@
 bool foreground_settings(const char *verb, const char *usage, const GArray *rows, void *target, char **argv, char **ret_word,
                          int *ret_status);
 
+/* Ends foreground_run(), also one that is still to come. From its thread. */
+void foreground_end(void);
+
 /* Runs until SIGTERM or SIGINT. SIGHUP: @reload, SIGUSR1: @report; each may be NULL. */
 void foreground_run(void (*reload)(void *user), void (*report)(void *user), void *user);
 

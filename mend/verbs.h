@@ -6,6 +6,7 @@
 #define MEND_VERBS(X)                                                                   \
     X(up, "all of Mend for this machine: broker, policy engine, guest agent (--demo)") \
     X(broker, "the message broker with its plugin, alone")                             \
+    X(attach, "Mend's plugin beside a broker that is there already: RabbitMQ, qpidd …")     \
     X(enrol, "credentials for the agent of another machine")                           \
     X(schema, "QMF schema files: check FILE…, list")
 

@@ -1,11 +1,11 @@
 /* RabbitMQ 3.10 (plugin rabbitmq_amqp1_0). Senders always name an exchange: a message for a queue that does not exist is accepted there and
  * dropped, while an exchange that does not exist ends the session with amqp:not-found. Receivers name a queue by /amq/queue/, which never
  * makes one (/queue/ would make a classic one); one that is missing ends the session too, so those links have sessions of their own.
+ * "modified" ends the session as well.
  *
  * qpidd has exchanges, queues and subject filters under plain names, and takes a message's subject for its routing key.
  *
- * Artemis has addresses with multicast and anycast queues; there are no subject filters there, but selectors, and AMQP's subject is what a
- * selector calls JMSType.
+ * Artemis has addresses with multicast and anycast queues, and no subject filters.
  *
  * Generic is a broker that knows queues and topics under plain names and, if at all, the subject filters that were registered at Apache. */
 #include "lib/amqp/dialect.h"
@@ -37,10 +37,12 @@ static void round_target(const char *address, AmqpPlace *ret)
 
 /* ---- RabbitMQ ---------------------------------------------------------------------------------------------------------------- */
 
-/* '/' separates the parts of its addresses; they are percent-encoded. */
+/* '/' separates the parts of its addresses; %2F is the one escape it knows. */
 static char *rabbit_part(const char *text)
 {
-    return g_uri_escape_string(text, "*#:;,@$&+=!()'", false);
+    g_auto(GStrv) parts = g_strsplit(text, "/", -1);
+
+    return g_strjoinv("%2F", parts);
 }
 
 static bool rabbit_is_exchange(const char *address)
@@ -84,11 +86,11 @@ static void rabbit_source(const AmqpWish *wish, AmqpPlace *ret)
 /* ---- the table --------------------------------------------------------------------------------------------------------------- */
 
 static const AmqpDialect dialects[] = {
-    { "native", NULL, false, false, plain_target, plain_source },
-    { "rabbitmq", "RabbitMQ", true, true, rabbit_target, rabbit_source },
-    { "qpidd", "qpid-cpp", true, false, round_target, plain_source },
-    { "artemis", "apache-activemq-artemis", true, false, round_target, plain_source },
-    { "generic", NULL, true, false, round_target, plain_source },
+    { "native", NULL, false, false, true, false, plain_target, plain_source },
+    { "rabbitmq", "RabbitMQ", true, false, false, true, rabbit_target, rabbit_source },
+    { "qpidd", "qpid-cpp", true, false, true, false, round_target, plain_source },
+    { "artemis", "apache-activemq-artemis", true, true, true, false, round_target, plain_source },
+    { "generic", NULL, true, true, true, false, round_target, plain_source },
 };
 
 const AmqpDialect *amqp_dialect_named(const char *name)
@@ -112,4 +114,28 @@ const char *const *amqp_dialect_names(void)
     static const char *const names[] = { "native", "rabbitmq", "qpidd", "artemis", "generic", NULL };
 
     return names;
+}
+
+bool amqp_subject_matches(const char *pattern, const char *subject)
+{
+    const char *end = strchrnul(pattern, '.'), *word = strchrnul(subject, '.');
+    size_t length = (size_t) (end - pattern);
+
+    if (length == 1 && *pattern == '#') {
+        if (*end == '\0' || (*subject == '\0' && amqp_subject_matches(end + 1, "")))
+            return true;
+        for (const char *rest = subject; *rest != '\0'; rest = *word == '\0' ? word : word + 1) {
+            word = strchrnul(rest, '.');
+            if (amqp_subject_matches(end + 1, rest))
+                return true;
+        }
+        return false;
+    }
+    if (*subject == '\0' && *pattern != '\0')
+        return false;
+    if (!(length == 1 && *pattern == '*') && (length != (size_t) (word - subject) || memcmp(pattern, subject, length) != 0))
+        return false;
+    if (*end == '\0' || *word == '\0')
+        return (*end == '\0' && *word == '\0') || strcmp(end, ".#") == 0;
+    return amqp_subject_matches(end + 1, word + 1);
 }

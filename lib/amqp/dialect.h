@@ -27,6 +27,8 @@ typedef struct AmqpDialect {
     const char *name;     /* "native" "rabbitmq" "qpidd" "artemis" "generic" */
     const char *product;  /* prefix of the open frame's property "product"; NULL: never found out by itself */
     bool signs;           /* messages carry the sender's user-id, because the broker vouches for it and for nothing else */
+    bool sifts;           /* it may not know subject filters: receivers look at the subject themselves */
+    bool modifies;        /* it knows the outcome "modified"; where not, "released" has to do */
     bool fragile;         /* one refused link ends its session: those that may be refused stand apart */
     void (*target)(const char *address, AmqpPlace *ret);
     void (*source)(const AmqpWish *wish, AmqpPlace *ret);
@@ -38,6 +40,9 @@ const AmqpDialect *amqp_dialect_of(const char *product);
 const AmqpDialect *amqp_dialect_named(const char *name);
 /* NULL-terminated, for texts. */
 const char *const *amqp_dialect_names(void);
+
+/* Words between dots: '*' is one, '#' any number of them, as in a topic exchange. */
+bool amqp_subject_matches(const char *pattern, const char *subject);
 
 /* Nodes of docs/wire.md that have an entrance elsewhere, and that entrance. */
 #define AMQP_CONTROL_PREFIX   "mend.control."

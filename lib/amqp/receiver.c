@@ -200,6 +200,15 @@ static void receiver_refuse(AmqpReceiver *receiver, pn_delivery_t *pn, const GEr
     receiver_tell(receiver, why);
 }
 
+/* Where the broker does not know the filter we asked for. */
+static bool receiver_wants(const AmqpReceiver *receiver, const AmqpMessage *message)
+{
+    const char *pattern = receiver->options.subject_filter;
+
+    return pattern == NULL || !receiver->client->dialect->sifts ||
+           amqp_subject_matches(pattern, message->subject != NULL ? message->subject : "");
+}
+
 static void receiver_take(AmqpReceiver *receiver, pn_delivery_t *pn)
 {
     size_t n_bytes = pn_delivery_pending(pn);
@@ -212,6 +221,12 @@ static void receiver_take(AmqpReceiver *receiver, pn_delivery_t *pn)
     pn_link_advance(receiver->link.pn);
     if (message == NULL) {
         receiver_refuse(receiver, pn, error);
+        return;
+    }
+    if (!receiver_wants(receiver, message)) {
+        pn_delivery_update(pn, PN_ACCEPTED);
+        pn_delivery_settle(pn);
+        receiver_top_up(receiver);
         return;
     }
     delivery = g_new0(AmqpDelivery, 1);
@@ -285,6 +300,12 @@ void amqp_delivery_reject(AmqpDelivery *delivery, const char *condition, const c
 
 void amqp_delivery_modify(AmqpDelivery *delivery, bool failed, bool undeliverable_here)
 {
+    const AmqpClient *client = delivery->receiver->client;
+
+    if (delivery->pn != NULL && client != NULL && !client->dialect->modifies) {
+        delivery_settle(delivery, PN_RELEASED);
+        return;
+    }
     if (delivery->pn != NULL) {
         pn_disposition_set_failed(pn_delivery_local(delivery->pn), failed);
         pn_disposition_set_undeliverable(pn_delivery_local(delivery->pn), undeliverable_here);

@@ -61,11 +61,25 @@ static void test_sources(void)
     check_source("rabbitmq", (AmqpWish) { "mend.results", NULL, "x", false, false }, "/amq/queue/mend.results", true, true);
 }
 
+static void test_subjects(void)
+{
+    static const struct { const char *pattern, *subject; bool matches; } cases[] = {
+        { "a.b", "a.b", true }, { "a.b", "a.c", false }, { "a", "a.b", false }, { "a.b", "a", false }, { "*", "a", true }, { "*", "a.b", false },
+        { "#", "", true }, { "#", "a.b.c", true }, { "a.#", "a", true }, { "a.#", "a.b.c", true }, { "a.#", "b", false }, { "a.*.c", "a.b.c", true },
+        { "#.c", "a.b.c", true }, { "#.c", "c", true }, { "#.c", "a.b", false }, { "a.#.c", "a.c", true }, { "a.#.c", "a.x.y.c", true }, { "", "", true },
+        { "", "a", false }, { "*", "", false }, { "#.a.#", "x.a.y", true }, { "#.a.#", "x.b.y", false },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++)
+        g_assert_cmpint(amqp_subject_matches(cases[i].pattern, cases[i].subject), ==, cases[i].matches);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/dialect/found-out", test_found_out);
     g_test_add_func("/dialect/targets", test_targets);
     g_test_add_func("/dialect/sources", test_sources);
+    g_test_add_func("/dialect/subjects", test_subjects);
     return g_test_run();
 }

@@ -7,14 +7,12 @@
 
 #include "broker-plugin/abi.h"
 #include "broker-plugin/bridge.h"
+#include "broker-plugin/host_state.h"
 #include "broker-plugin/loader.h"
 #include "broker-plugin/runner.h"
 #include "lib/base/clock.h"
-#include "lib/base/file.h"
 #include "lib/base/log.h"
 
-#include <errno.h>
-#include <glib/gstdio.h>
 #include <string.h>
 
 #define CAPS (MEND_CAP_SETTLE_LATER | MEND_CAP_TAP | MEND_CAP_GATE | MEND_CAP_DURABLE_OUT | MEND_CAP_PEERS | MEND_CAP_DECLARE | \
@@ -22,9 +20,6 @@
 #define DRAIN_US        (5 * US_PER_S)
 #define IN_FLIGHT_MAX   16384
 #define TIMERS_MAX      65536
-#define STATE_KEYS_MAX  1024
-#define STATE_KEY_BYTES 64
-#define STATE_BYTES_MAX (16 * 1024 * 1024)
 
 typedef struct HostTimer { PluginHost *host; mend_id id; mend_timer_fn fn; void *user; GSource *source; } HostTimer;
 typedef struct HostSub { PluginHost *host; unsigned refs; mend_id id, port_id; int32_t mode; char *name; mend_message_fn fn; void *user; } HostSub;
@@ -40,8 +35,8 @@ struct PluginHost {
     GMainContext *context;
     GMainLoop *loop;
     GThread *thread;
-    char *config, *state_folder, *failure;
-    GHashTable *state;          /* key -> GBytes */
+    char *config, *failure;
+    HostState *state;
     GHashTable *timers, *subs;  /* id -> HostTimer, HostSub */
     GHashTable *tasks;          /* set of HostTask waiting */
     GMutex lock;                /* tasks and failure: posted from any thread */
@@ -341,72 +336,14 @@ static mend_rc host_peer_drop(mend_host *table, mend_id peer, mend_str reason)
 
 /* ---- what survives -------------------------------------------------------------------------------------------------------------- */
 
-static bool is_state_key(const char *key)
-{
-    return key != NULL && strlen(key) <= STATE_KEY_BYTES && key[0] != '.' &&
-           key[strspn(key, "abcdefghijklmnopqrstuvwxyz0123456789-_.")] == '\0';
-}
-
-static bool state_load(PluginHost *h, GError **error)
-{
-    g_autoptr(GDir) folder = NULL;
-    const char *name;
-
-    if (h->state_folder == NULL)
-        return true;
-    if (!folder_make(h->state_folder, 0700, error))
-        return false;
-    folder = g_dir_open(h->state_folder, 0, error);
-    if (folder == NULL)
-        return false;
-    while ((name = g_dir_read_name(folder)) != NULL) {
-        g_autofree char *path = g_build_filename(h->state_folder, name, NULL);
-        gsize n_bytes;
-        char *text;
-
-        if (!is_state_key(name)) /* what a write left behind that did not finish */
-            continue;
-        if (!g_file_get_contents(path, &text, &n_bytes, error))
-            return false;
-        g_hash_table_insert(h->state, g_strdup(name), g_bytes_new_take(text, n_bytes));
-    }
-    return true;
-}
-
-static mend_rc host_state_put(mend_host *table, mend_str name, mend_str value)
+static mend_rc keep(mend_host *table, mend_str key, mend_str value)
 {
     PluginHost *h = host_of(table);
-    g_autofree char *key = str_dup(name), *path = NULL;
-    g_autoptr(GError) error = NULL;
 
-    if (!is_state_key(key) || value.len > STATE_BYTES_MAX ||
-        (g_hash_table_size(h->state) >= STATE_KEYS_MAX && !g_hash_table_contains(h->state, key)))
-        return MEND_LIMIT;
-    if (h->state_folder != NULL)
-        path = g_build_filename(h->state_folder, key, NULL);
-    if (path != NULL && value.len > 0 && !file_write(path, value.ptr, value.len, 0600, &error)) {
-        log_warning("plugin %s: %s", h->plugin->name, error->message);
-        return MEND_LIMIT;
-    }
-    if (path != NULL && value.len == 0 && g_unlink(path) != 0 && errno != ENOENT)
-        return MEND_LIMIT;
-    if (value.len == 0)
-        g_hash_table_remove(h->state, key);
-    else
-        g_hash_table_insert(h->state, g_steal_pointer(&key), g_bytes_new(value.ptr, value.len));
-    return MEND_OK;
+    return host_state_put(h->state, h->plugin->name, key, value);
 }
 
-static mend_rc host_state_get(mend_host *table, mend_str name, mend_str *ret)
-{
-    g_autofree char *key = str_dup(name);
-    GBytes *value = key != NULL ? g_hash_table_lookup(host_of(table)->state, key) : NULL;
-
-    if (value == NULL)
-        return MEND_NOT_FOUND;
-    *ret = (mend_str) { g_bytes_get_data(value, NULL), g_bytes_get_size(value) };
-    return MEND_OK;
-}
+static mend_rc kept(mend_host *table, mend_str key, mend_str *ret) { return host_state_get(host_of(table)->state, key, ret); }
 
 static const mend_host host_table = {
     .size = sizeof host_table, .abi_major = MEND_ABI_MAJOR, .abi_minor = MEND_ABI_MINOR, .caps = CAPS, .kind = "embedded",
@@ -414,7 +351,7 @@ static const mend_host host_table = {
     .timer_stop = host_timer_stop, .post = host_post, .subscribe = host_subscribe, .unsubscribe = host_unsubscribe,
     .settle = host_settle, .publish = host_publish, .log = host_log_line, .count = host_count, .failed = host_failed,
     .peers_watch = host_peers_watch, .peer_get = host_peer_get, .peer_drop = host_peer_drop, .declare = host_declare,
-    .undeclare = host_undeclare, .state_put = host_state_put, .state_get = host_state_get,
+    .undeclare = host_undeclare, .state_put = keep, .state_get = kept,
 };
 
 /* ---- life ----------------------------------------------------------------------------------------------------------------------- */
@@ -514,16 +451,15 @@ PluginHost *plugin_host_new(Broker *broker, const PluginHostOptions *options, GE
     h->broker = broker;
     h->plugin = plugin;
     h->config = g_strdup(options->config_json != NULL ? options->config_json : "{}");
-    h->state_folder = g_strdup(options->state_folder);
     h->context = g_main_context_new();
     h->loop = g_main_loop_new(h->context, FALSE);
-    h->state = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_bytes_unref);
+    h->state = host_state_new(options->state_folder, error);
     h->timers = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, timer_free);
     h->subs = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, sub_free);
     h->tasks = g_hash_table_new(NULL, NULL);
     h->metrics = g_new0(int64_t, plugin->n_metrics + 1);
     g_mutex_init(&h->lock);
-    if (!state_load(h, error) || !start_thread(h, error)) {
+    if (h->state == NULL || !start_thread(h, error)) {
         plugin_host_free(h);
         return NULL;
     }
@@ -570,13 +506,12 @@ void plugin_host_free(PluginHost *h)
     g_hash_table_unref(h->timers);
     g_hash_table_unref(h->subs);
     g_hash_table_unref(h->tasks);
-    g_hash_table_unref(h->state);
+    host_state_free(h->state);
     g_main_loop_unref(h->loop);
     g_main_context_unref(h->context);
     g_mutex_clear(&h->lock);
     g_free(h->metrics);
     g_free(h->config);
-    g_free(h->state_folder);
     g_free(h->failure);
     g_free(h);
 }
@@ -676,24 +611,4 @@ const char *plugin_host_failure(PluginHost *host)
     failure = host->failure;
     g_mutex_unlock(&host->lock);
     return failure;
-}
-
-char *plugin_host_find(char **ret_looked)
-{
-    static const char *const places[] = { "../lib/mend/plugins", "../../lib/mend/plugins", "../lib64/mend/plugins" };
-    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
-    g_autofree char *folder = program != NULL ? g_path_get_dirname(program) : g_strdup(".");
-    g_autoptr(GString) looked = g_string_new(NULL);
-
-    for (size_t i = 0; i < G_N_ELEMENTS(places); i++) {
-        g_autofree char *joined = g_build_filename(folder, places[i], "mend-plugin.so", NULL);
-        g_autofree char *path = g_canonicalize_filename(joined, NULL);
-
-        if (g_file_test(path, G_FILE_TEST_IS_REGULAR))
-            return g_steal_pointer(&path);
-        g_string_append_printf(looked, "%s%s", i > 0 ? ", " : "", path);
-    }
-    if (ret_looked != NULL)
-        *ret_looked = g_string_free(g_steal_pointer(&looked), FALSE);
-    return NULL;
 }

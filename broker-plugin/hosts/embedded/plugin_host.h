@@ -31,8 +31,4 @@ json_t *plugin_host_statistics(PluginHost *host);
 /* What it said when it gave up; NULL: it runs. Borrowed. */
 const char *plugin_host_failure(PluginHost *host);
 
-/* Where the Mend plugin lies as seen from the running program: beside it in a build, under ../lib in an installation. Caller frees;
- * NULL: nowhere, and *@ret_looked (caller frees) says where it was looked for. */
-char *plugin_host_find(char **ret_looked);
-
 #endif
