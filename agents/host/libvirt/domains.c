@@ -230,10 +230,19 @@ static void compare(Vm *vm, bool sure)
     vm_take_word(vm, &word);
 }
 
+/* Nobody can hold it back: libvirtd starts it before any agent runs. */
+static void warn_of_autostart(const DomainFacts *before, const DomainFacts *now)
+{
+    if (now->autostart && (before == NULL || !before->autostart))
+        log_warning("%s: libvirt starts it when this host boots, also when it runs on another host by then: if Mend is to bring it back, "
+                    "virsh autostart --disable %s", now->name, now->name);
+}
+
 void vm_take_facts(Vm *vm, DomainFacts *facts, bool sure)
 {
     bool told_without = vm->told_facts == 0 && vm->state != NULL;
 
+    warn_of_autostart(vm->facts, facts);
     domain_facts_free(vm->facts);
     vm->facts = facts;
     if (facts->xml != NULL && facts->xml->hwuuid != NULL && g_strcmp0(facts->xml->hwuuid, vm->id) != 0 && vm->object == NULL)
