@@ -79,6 +79,12 @@ static void on_closed(void *user)
     g_main_loop_quit(((Program *) user)->loop);
 }
 
+static gboolean on_reload(void *user)
+{
+    parts_reload(((Program *) user)->parts);
+    return G_SOURCE_CONTINUE;
+}
+
 static gboolean on_signal(void *user)
 {
     Program *program = user;
@@ -156,6 +162,7 @@ static int run(Program *program, char **argv)
         return 1;
     }
     log_notice("%s, start %u", qmf_agent_name(agent_bus_agent(program->bus)), program->identity->epoch);
+    g_unix_signal_add(SIGHUP, on_reload, program);
     g_unix_signal_add(SIGTERM, on_signal, program);
     g_unix_signal_add(SIGINT, on_signal, program);
     g_main_loop_run(program->loop);

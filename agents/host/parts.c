@@ -275,6 +275,11 @@ static bool start_fence(Parts *parts, const HostSettings *settings, GError **err
     return parts->fence != NULL;
 }
 
+void parts_reload(Parts *parts)
+{
+    fence_reload(parts->fence);
+}
+
 /* ---- other hosts ---- */
 
 static bool start_peers(Parts *parts, const HostSettings *s, GError **error)

@@ -10,6 +10,8 @@ typedef struct Parts Parts;
 
 /* @settings: borrowed, outlives them. NULL: error (a file of the settings is wrong). */
 Parts *parts_start(Host *host, const HostSettings *settings, GError **error);
+/* Reads again what may change while it runs: the fencing file. */
+void parts_reload(Parts *parts);
 /* What is at work is told to end; VMs are left as they are. Before host_free(). NULL is fine. */
 void parts_stop(Parts *parts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Parts, parts_stop)

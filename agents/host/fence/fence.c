@@ -16,6 +16,7 @@
 #define MARGIN_US      US_PER_S /* an answer has to travel before whoever waits gives up */
 #define FIRST_CHECK_US (10 * US_PER_S)
 #define KDUMP_LOOK_MS  250
+#define RELOAD_LOOK_MS 250
 
 typedef struct Task {
     HostCall *call;
@@ -35,6 +36,8 @@ typedef struct Victim { /* a host that is, or was, asked about */
 
 struct Fence {
     Host *host;
+    FenceOptions options;   /* with strings of its own */
+    guint reload;           /* a new file waits for the orders at work */
     FencingFile *file;      /* NULL: */
     char *problem;          /* why */
     FenceDevices *devices;
@@ -297,7 +300,7 @@ static const FenceHost *host_asked(Fence *fence, HostCall *call)
     if (fence->file == NULL)
         text = g_strdup_printf("%s cannot fence any host: %s", host_name(fence->host), fence->problem);
     else
-        text = g_strdup_printf("%s has no device for host %s%s%s: add it under hosts in %s there, and start mend-host again", host_name(fence->host),
+        text = g_strdup_printf("%s has no device for host %s%s%s: add it under hosts in %s there, and reload mend-host (SIGHUP)", host_name(fence->host),
                                id, name != NULL && *name != '\0' ? ", " : "", name != NULL ? name : "", fence->file->path);
     host_call_refused(call, COMMAND_ERROR_NOT_FOUND, text);
     return NULL;
@@ -338,9 +341,11 @@ static void on_status(HostCall *call, void *user)
 
 /* ---- life --------------------------------------------------------------------------------------------------------------------------- */
 
+static const char *path_of(const Fence *fence) { return fence->options.file != NULL ? fence->options.file : FENCING_FILE_DEFAULT; }
+
 static void read_file(Fence *fence, const FenceOptions *options)
 {
-    const char *path = options->file != NULL ? options->file : FENCING_FILE_DEFAULT;
+    const char *path = path_of(fence);
     g_autoptr(GError) error = NULL;
 
     fence->file = fencing_file_read(path, &error);
@@ -367,21 +372,82 @@ static void start_health(Fence *fence, const FenceOptions *options)
     log_info("%u hosts can be fenced by %u devices (%s)", fence->file->hosts->len, fence->file->devices->len, fence->file->path);
 }
 
+static bool start_kdump(Fence *fence, GError **error)
+{
+    if (fence->options.kdump)
+        fence->kdump = kdump_new(fence->file, fence->options.kdump_address, fence->options.kdump_port, 0, on_dump, fence, error);
+    return !fence->options.kdump || fence->kdump != NULL;
+}
+
+static bool is_at_work(const Fence *fence)
+{
+    GHashTableIter iter;
+    void *victim;
+
+    g_hash_table_iter_init(&iter, fence->victims);
+    while (g_hash_table_iter_next(&iter, NULL, &victim))
+        if (!g_queue_is_empty(&((Victim *) victim)->tasks))
+            return true;
+    return false;
+}
+
+static void take_file(Fence *fence, FencingFile *file /* (transfer full) */)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_hash_table_remove_all(fence->victims);
+    g_clear_pointer(&fence->health, health_free);
+    g_clear_pointer(&fence->kdump, kdump_free);
+    g_clear_pointer(&fence->devices, fence_devices_free);
+    g_clear_pointer(&fence->problem, g_free);
+    fencing_file_free(fence->file);
+    fence->file = file;
+    start_health(fence, &fence->options);
+    if (!start_kdump(fence, &error))
+        log_error("crash dumps are not heard of any more: %s", error->message);
+    tell_fences(fence);
+}
+
+static gboolean on_reload(void *user)
+{
+    Fence *fence = user;
+    g_autoptr(GError) error = NULL;
+    FencingFile *file;
+
+    if (is_at_work(fence))
+        return G_SOURCE_CONTINUE;
+    fence->reload = 0;
+    file = fencing_file_read(path_of(fence), &error);
+    if (file != NULL)
+        take_file(fence, file);
+    else
+        log_error("the fencing file was not taken, what held before holds on: %s", error->message);
+    return G_SOURCE_REMOVE;
+}
+
+void fence_reload(Fence *fence)
+{
+    g_clear_handle_id(&fence->reload, g_source_remove);
+    if (on_reload(fence) == G_SOURCE_CONTINUE)
+        fence->reload = g_timeout_add(RELOAD_LOOK_MS, on_reload, fence);
+}
+
 Fence *fence_new(Host *host, const FenceOptions *options, GError **error)
 {
     Fence *fence = g_new0(Fence, 1);
 
     fence->host = host;
+    fence->options = *options;
+    fence->options.file = g_strdup(options->file);
+    fence->options.kdump_address = g_strdup(options->kdump_address);
+    fence->options.helpers = g_strdup(options->helpers);
     fence->victims = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) victim_free);
     fence->kdump_max_us = options->kdump_max_us;
     read_file(fence, options);
     start_health(fence, options);
-    if (options->kdump) {
-        fence->kdump = kdump_new(fence->file, options->kdump_address, options->kdump_port, 0, on_dump, fence, error);
-        if (fence->kdump == NULL) {
-            fence_free(fence);
-            return NULL;
-        }
+    if (!start_kdump(fence, error)) {
+        fence_free(fence);
+        return NULL;
     }
     tell_fences(fence);
     host_on_online(host, on_online, fence);
@@ -394,12 +460,16 @@ void fence_free(Fence *fence)
 {
     if (fence == NULL)
         return;
+    g_clear_handle_id(&fence->reload, g_source_remove);
     g_hash_table_unref(fence->victims);
     health_free(fence->health);
     kdump_free(fence->kdump);
     fence_devices_free(fence->devices);
     fencing_file_free(fence->file);
     g_free(fence->problem);
+    g_free((char *) fence->options.file);
+    g_free((char *) fence->options.kdump_address);
+    g_free((char *) fence->options.helpers);
     g_free(fence);
 }
 

@@ -22,6 +22,9 @@ typedef struct Fence Fence;
  * NULL: only when the port of kdump cannot be had. @options are not kept. */
 Fence *fence_new(Host *host, const FenceOptions *options, GError **error);
 void fence_free(Fence *fence); /* NULL is fine; calls that wait are refused */
+/* Reads the file again: all of it holds from now on, or, when it has a mistake, nothing of it (told in the log). Orders that are at work are
+ * ended by the devices they were begun with; the new file waits for them. */
+void fence_reload(Fence *fence);
 uint16_t fence_kdump_port(const Fence *fence); /* 0: it does not listen */
 
 #endif

@@ -173,7 +173,7 @@ static void test_refusals(void)
     g_autoptr(World) world = world_new(&quiet);
     g_autofree char *asked = NULL;
 
-    assert_refused(world, B, "off", "not-found", "/fencing.yaml there, and start mend-host again");
+    assert_refused(world, B, "off", "not-found", "/fencing.yaml there, and reload mend-host (SIGHUP)");
     assert_refused(world, STAND_HOST, "off", "bad-argument", "a host does not fence itself");
     assert_refused(world, A, "explode", "bad-argument", "none of off, on, reboot, status");
     asked = get(world, "asked");
@@ -222,6 +222,40 @@ static void test_fences_are_told(void)
     g_assert_cmpuint(json_array_size(fences), ==, 2); /* not itself */
     g_assert_cmpstr(json_string_value(json_array_get(fences, 0)), ==, A);
     g_assert_cmpstr(json_string_value(json_array_get(fences, 1)), ==, "b");
+}
+
+static bool is_taken(void *user)
+{
+    const World *world = user;
+    const json_t *up;
+
+    for (guint i = world->stand->events->len; i-- > 0;) {
+        up = host_stand_event(world->stand, i);
+        if (json_object_get(up, "fences") != NULL)
+            return json_array_size(json_object_get(up, "fences")) == 1;
+    }
+    return false;
+}
+
+static void test_a_new_file_is_taken_whole(void)
+{
+    g_autoptr(World) world = world_new(&quiet);
+    g_autofree char *without_b = g_strdup_printf("fencing: 1\ndevices:\n  - {name: pdu, agent: %s/fence_test, parameters: {ip: two}, "
+                                                 "password_file: password, plugs: {a: 1}, retries: 0}\nhosts:\n  - {id: %s, name: a, levels: [pdu]}\n",
+                                                 world->folder, A);
+    host_tell(world->stand->host, "host", STAND_HOST, "up", NULL);
+    g_autofree char *begun = host_stand_begin(world->stand, "host_fence", json_pack("{s:s}", "name", A));
+
+    put(world, "fencing.yaml", without_b, 0600);
+    fence_reload(world->fence);
+    g_autoptr(json_t) off = host_stand_end(world->stand, begun, 20000);
+    g_assert_cmpstr(value_of(off, "state"), ==, "off"); /* by the devices it was begun with */
+    host_stand_until(is_taken, world, 10000);
+    assert_refused(world, "b", "off", "not-found", "/fencing.yaml there");
+    put(world, "fencing.yaml", "fencing: 1\nhosts: 5\n", 0600);
+    fence_reload(world->fence);
+    g_autoptr(json_t) again = call(world, "host_status", A, "a", NULL);
+    g_assert_cmpstr(value_of(again, "state"), ==, "off");
 }
 
 static void test_health(void)
@@ -294,6 +328,7 @@ int main(int argc, char **argv)
     g_test_add_func("/fence/part/no-file", test_no_file);
     g_test_add_func("/fence/part/two-at-once", test_two_at_once);
     g_test_add_func("/fence/part/fences", test_fences_are_told);
+    g_test_add_func("/fence/part/reload", test_a_new_file_is_taken_whole);
     g_test_add_func("/fence/part/health", test_health);
     g_test_add_func("/fence/part/wrong-device", test_wrong_device);
     g_test_add_data_func("/fence/part/dump-long", &long_us, test_dump_is_waited_for);
