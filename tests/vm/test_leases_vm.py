@@ -215,6 +215,22 @@ class Leases(LeaseCase):
         self.assertEqual(self.owner(), self.b.uuid)
         self.check_gone_then_taken()
 
+    def test_agent_and_libvirtd_start_anew(self):
+        self.start(self.a)
+        before = self.a.qemu_pid(WEB)
+        self.kill_agent(self.a)
+        self.site.start_agent(self.a)
+        time.sleep(VALID / 4)
+        self.a.stop_libvirtd(signal.SIGKILL)
+        time.sleep(VALID / 2)
+        self.a.start_libvirtd()
+        began = time.monotonic()
+        while time.monotonic() < began + 1.5 * VALID:
+            self.tiny.wait_more('web', 'TICK')
+            time.sleep(1)
+        self.assertEqual((self.a.qemu_pid(WEB), self.owner()), (before, self.a.uuid))
+        self.check_never_twice()
+
     def test_agent_is_gone(self):
         self.start(self.a)
         self.kill_agent(self.a)

@@ -72,6 +72,7 @@ static LeaseSeen file_look(LeaseBack *back, LeaseSeat *s)
 {
     const FileBack *b = (FileBack *) back;
     const LeaseFile file = file_of(b, s);
+    int64_t begun_us = lease_now_us(); /* what is read may be as old as that: storage that hung answers late */
     LeaseBlock found;
 
     if (!lease_file_read(&file, &found, NULL))
@@ -81,7 +82,7 @@ static LeaseSeen file_look(LeaseBack *back, LeaseSeat *s)
         return LEASE_SEEN_NOTHING;
     if (strcmp(s->block.owner, FREE) == 0)
         return LEASE_SEEN_RELEASED;
-    return lease_now_us() - s->since_us > b->options.times.valid_us * 9 / 8 ? LEASE_SEEN_EXPIRED : LEASE_SEEN_HELD;
+    return begun_us - s->since_us > b->options.times.valid_us * 9 / 8 ? LEASE_SEEN_EXPIRED : LEASE_SEEN_HELD;
 }
 
 static LeaseOutcome file_take(LeaseBack *back, LeaseSeat *s, GError **error)
