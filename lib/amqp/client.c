@@ -371,3 +371,4 @@ const AmqpDialect *amqp_client_dialect(const AmqpClient *client) { return client
 const char *amqp_client_product(const AmqpClient *client) { return client->product; }
 const char *amqp_client_version(const AmqpClient *client) { return client->version; }
 const char *amqp_client_url(const AmqpClient *client) { return client->n_urls > 0 ? client->urls[client->at_url] : NULL; }
+int64_t amqp_client_heard_us(const AmqpClient *client) { return client->heard_at; }

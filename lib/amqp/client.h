@@ -77,6 +77,8 @@ const char *amqp_client_container_id(const AmqpClient *client);
 const AmqpDialect *amqp_client_dialect(const AmqpClient *client);
 const char *amqp_client_product(const AmqpClient *client);
 const char *amqp_client_version(const AmqpClient *client);
+/* When the last bytes came from the broker, monotonic; 0: never. One that is there sends at least every half of the idle time-out. */
+int64_t amqp_client_heard_us(const AmqpClient *client);
 const char *amqp_client_url(const AmqpClient *client); /* of the list, the one in use or tried next; NULL: a stream of the caller's */
 
 typedef struct AmqpSenderOptions {

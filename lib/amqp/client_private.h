@@ -58,6 +58,7 @@ struct AmqpClient {
     GPollableInputStream *input;
     GPollableOutputStream *output;
     GSource *readable, *writable; /* writable only while the stream is full */
+    int64_t heard_at;             /* monotonic: when the last bytes came; 0: never */
     bool connected;               /* driver is initialised */
     bool stream_lost;
     pn_connection_driver_t driver;

@@ -50,6 +50,7 @@ static bool stream_read_once(AmqpClient *client)
     n = g_pollable_input_stream_read_nonblocking(client->input, room.start, room.size, NULL, &error);
     if (n > 0) {
         pn_connection_driver_read_done(&client->driver, (size_t) n);
+        client->heard_at = clock_now_us();
         return (size_t) n == room.size;
     }
     if (n == 0) {

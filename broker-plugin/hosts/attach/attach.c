@@ -1,8 +1,9 @@
 /* Life of the host: connect, find the dialect, start the plugin, and hold still while the broker is away.
  *
  * Blindness. While the connection is down nobody can be heard, and for a while afterwards those who have to come back, too, are still on
- * their way. Silence in that time is ours, not theirs: the plugin's clock stands still, so nobody becomes late or lost by it. Timers go on
- * by real time: what has to be sent again is sent as soon as it can be. Rejected: ending the plugin at a loss and starting it anew, as a
+ * their way. Silence in that time is ours, not theirs: the plugin's clock stands still, so nobody becomes late or lost by it. A network that
+ * is cut does not say so; but a broker that is there is heard every second or two (idle time-out), so the clock never runs ahead of its last
+ * word by more than DEAF_US. Timers go on by real time: what has to be sent again is sent as soon as it can be. Rejected: ending the plugin at a loss and starting it anew, as a
  * restart of the embedded broker does; it would forget every entity that only an event told of, for the sake of a cut of a second. */
 #include "broker-plugin/hosts/attach/attach_private.h"
 
@@ -18,6 +19,8 @@
 #define DRAIN_US   (5 * US_PER_S)
 #define LINGER_US  (2 * US_PER_S)
 #define GRACE_US   (15 * US_PER_S) /* an agent's longest back-off is 10 s */
+#define IDLE_US    (5 * US_PER_S)
+#define DEAF_US    (2500 * US_PER_MS)
 #define TIMERS_MAX 65536
 
 typedef struct HostTimer { Attach *attach; mend_id id; mend_timer_fn fn; void *user; GSource *source; } HostTimer;
@@ -35,11 +38,20 @@ void attach_dispatch(Attach *a)
 
 /* ---- time -------------------------------------------------------------------------------------------------------------------- */
 
-static int64_t plugin_now_us(const Attach *a)
+/* Until when anything can be said of anybody. */
+static int64_t seen_until_us(Attach *a)
 {
-    int64_t now = clock_now_us();
+    int64_t heard = amqp_client_heard_us(a->client);
 
-    return now - a->blind_us - (a->blind_since_us != 0 ? now - a->blind_since_us : 0);
+    if (heard != a->heard_us && a->heard_us != 0)
+        a->blind_us += MAX(heard - a->heard_us - DEAF_US, 0); /* a gap that is over */
+    a->heard_us = heard;
+    return MIN(clock_now_us(), heard + DEAF_US);
+}
+
+static int64_t plugin_now_us(Attach *a)
+{
+    return (a->blind_since_us != 0 ? a->blind_since_us : seen_until_us(a)) - a->blind_us;
 }
 
 static void blind_begin(Attach *a)
@@ -49,14 +61,15 @@ static void blind_begin(Attach *a)
         g_clear_pointer(&a->grace, g_source_unref);
     }
     if (a->blind_since_us == 0)
-        a->blind_since_us = clock_now_us();
+        a->blind_since_us = seen_until_us(a);
 }
 
 static gboolean blind_end(gpointer user)
 {
     Attach *a = user;
 
-    a->blind_us += clock_now_us() - a->blind_since_us;
+    a->heard_us = amqp_client_heard_us(a->client);
+    a->blind_us += MIN(clock_now_us(), a->heard_us + DEAF_US) - a->blind_since_us;
     a->blind_since_us = 0;
     g_clear_pointer(&a->grace, g_source_unref);
     return G_SOURCE_REMOVE;
@@ -383,7 +396,8 @@ Attach *attach_new(const AttachOptions *options, GError **error)
     if (a->state == NULL)
         return NULL;
     a->client = amqp_client_new(&(AmqpClientOptions) { .url = options->url, .user = options->user, .password = options->password,
-                                                       .ca_file = options->ca_file, .dialect = dialect, .backoff_max_us = 2 * US_PER_S,
+                                                       .ca_file = options->ca_file, .dialect = dialect, .idle_timeout_us = IDLE_US,
+                                                       .backoff_max_us = 2 * US_PER_S,
                                                        .reconnect = true, .on_state = on_state, .state_user = a });
     return g_steal_pointer(&a);
 }

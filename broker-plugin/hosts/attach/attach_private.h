@@ -32,6 +32,7 @@ struct Attach {
     mend_id last_id;
     int64_t blind_us;             /* all the time nobody could be heard */
     int64_t blind_since_us;       /* 0: we hear */
+    int64_t heard_us;             /* when the broker was last heard, as far as it was counted */
     int64_t *metrics;
     void (*closed)(void *user);
     void *closed_user;
