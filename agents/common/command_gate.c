@@ -109,7 +109,7 @@ static const char *error_of_dispatch(const CommandGate *gate, const char *text)
 {
     if (gate->stopping || strcmp(text, "The agent stops") == 0)
         return COMMAND_ERROR_INTERRUPTED;
-    if (g_str_has_prefix(text, "Invalid argument"))
+    if (g_str_has_prefix(text, "Invalid argument") || g_str_has_prefix(text, "You are not authorized"))
         return COMMAND_ERROR_ARGUMENT;
     return strstr(text, "object") != NULL ? COMMAND_ERROR_NOT_FOUND : COMMAND_ERROR_UNKNOWN;
 }

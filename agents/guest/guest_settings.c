@@ -50,6 +50,8 @@ const Setting guest_settings[] = {
     {"dbus-allow", SETTING_LIST, AT(dbus_allow), 0, 0, NULL,
      "BUS/INTERFACE.MEMBER that the bridge may call, hear (signals) or read and write (members Get, Set); * and ? as in a shell"},
     {"dbus-address", SETTING_STRING, AT(dbus_address), 0, 0, NULL, "ADDRESS of the D-Bus the bridge is for; the system bus"},
+    {"deny", SETTING_LIST, AT(deny), 0, 0, NULL,
+     "MEMBER nobody on the bus may use: org.matahariproject.CLASS.MEMBER, a method or property (* and ? as in a shell)"},
     {"stop-at-exit", SETTING_BOOL, AT(stop_at_exit), 0, 0, NULL, "stop the processes it runs when the agent is told to end"},
     {"ocf-root", SETTING_STRING, AT(ocf_root), 0, 0, "/usr/lib/ocf", "FOLDER of OCF agents"},
     {"init-dir", SETTING_STRING, AT(init_dir), 0, 0, "/etc/init.d", "FOLDER of LSB scripts"},

@@ -7,7 +7,7 @@
 
 typedef struct GuestSettings {
     char *broker, *credentials, *site, *id, *data, *services_file, *ocf_root, *init_dir, *systemd_bus, *log, *sysconfig_keys, *rpc_plugins, *rpc_user, *dbus_address;
-    char **services, **power_profiles, **network_allow, **sysconfig_allow, **sysconfig_uris, **dbus_allow;
+    char **services, **power_profiles, **network_allow, **sysconfig_allow, **sysconfig_uris, **dbus_allow, **deny;
     int64_t heartbeat_us, update_interval_us, sysconfig_timeout_us, rpc_timeout_us, rpc_idle_us;
     bool print_id, anonymous, allow_power, allow_remote_commands, stop_at_exit, network, network_allow_bus,
         sysconfig, dbus_bridge;

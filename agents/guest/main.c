@@ -2,6 +2,7 @@
  * the bus only to talk: without it services stay as they are, and what changed meanwhile is told when it is back. */
 #include "agents/common/agent_bus.h"
 #include "agents/guest/classes.h"
+#include "agents/guest/deny_list.h"
 #include "agents/guest/extras.h"
 #include "agents/guest/guest_settings.h"
 #include "agents/guest/services/memory.h"
@@ -99,6 +100,11 @@ static bool open_state(Guest *guest, GError **error)
            (guest->host.notify = notify_socket_new(socket, error)) != NULL;
 }
 
+static bool is_denied(const QmfClass *class, const char *member, void *user)
+{
+    return deny_list_has(((const GuestSettings *) user)->deny, class, member);
+}
+
 static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
 {
     const GuestSettings *s = &guest->settings;
@@ -111,6 +117,8 @@ static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
                                     .update_interval_s = (uint32_t) (s->update_interval_us / US_PER_S),
                                     .writables = g_array_new(FALSE, FALSE, sizeof(Writable)),
                                     .own_classes = g_ptr_array_new_with_free_func((GDestroyNotify) qmf_class_free)};
+    if (s->deny != NULL && *s->deny != NULL)
+        qmf_agent_deny(guest->context.agent, is_denied, MH_DENIED, &guest->settings);
     guest->guest_class = guest_class_new(&guest->context);
     guest->host_class = host_class_new(&guest->context);
     guest->services_class = services_class_new(&guest->context);
@@ -223,6 +231,8 @@ static bool read_settings(Guest *guest, char **argv, GPtrArray **ret_specs, GErr
         return false;
     }
     log_open("mend-guest", level);
+    if (!deny_list_check(guest->settings.deny, error))
+        return false;
     *ret_specs = guest_settings_services(&guest->settings, error);
     return *ret_specs != NULL;
 }

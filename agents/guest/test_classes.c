@@ -1,4 +1,5 @@
 /* The agent's classes on a bus of one: requests go in as messages, what comes out is kept. */
+#include "agents/guest/deny_list.h"
 #include "agents/guest/test_bench.h"
 
 #include "lib/base/uuid.h"
@@ -331,6 +332,59 @@ static void test_uuid_lifetimes(void)
     bench_free(b);
 }
 
+static const char *const denied[] = {"org.matahariproject.Host.get_uuid", "org.matahariproject.Host.memory", "org.matahariproject.Services.*", NULL};
+
+static bool is_denied(const QmfClass *class, const char *member, void *user)
+{
+    return deny_list_has((char *const *) denied, class, member);
+}
+
+/* Matahari had one polkit action for each member. */
+static void test_a_denied_member_is_refused_alone(void)
+{
+    static const char *const wrong[] = {"org.matahariproject.Host.explode", NULL};
+    Bench *b = bench_make();
+    const json_t *answer;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(deny_list_check((char *const *) denied, NULL));
+    g_assert_true(deny_list_check(NULL, NULL));
+    g_assert_false(deny_list_check((char *const *) wrong, &error));
+    g_assert_nonnull(strstr(error->message, "no method or property is called 'org.matahariproject.Host.explode'"));
+    bench_open(b);
+    qmf_agent_deny(b->agent, is_denied, MH_DENIED, NULL);
+    b->host = host_class_new(&b->context);
+    b->services = services_class_new(&b->context);
+    CALL_IS("Host", "get_uuid", "{\"lifetime\": \"Agent\"}", "! You are not authorized for specified action");
+    CALL_IS("Host", "identify", "{}", "{}");
+    CALL_IS("Services", "list", "{}", "! You are not authorized for specified action");
+    const Value *values = qmf_object_values(qmf_agent_object(b->agent, "Host"));
+    g_assert_null(value_get(values, "memory"));
+    g_assert_nonnull(value_get(values, "swap"));
+    g_assert_cmpuint(value_size(qmf_object_values(qmf_agent_object(b->agent, "Services"))), ==, 0);
+    answer = call_with(b, "Host", "get_uuid", "{}", COMMAND(ID_1, "1"));
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.state", ""), ==, "refused");
+    g_assert_cmpstr(json_string_or(json_object_get(answer, "extra"), "mend.error", ""), ==, COMMAND_ERROR_ARGUMENT);
+    services_class_free(b->services);
+    host_class_free(b->host);
+    bench_close(b);
+    bench_drop(b);
+}
+
+static void test_a_slow_script_is_timed_out(void)
+{
+    Bench *b = bench_new();
+    g_autofree char *folder = g_build_filename(b->world->folder, "init", NULL), *script = g_build_filename(folder, "slow", NULL);
+
+    g_assert_cmpint(g_mkdir(folder, 0755), ==, 0);
+    world_write(b->world, "init/slow", "#!/bin/sh\nsleep 600\n");
+    g_assert_cmpint(g_chmod(script, 0755), ==, 0);
+    b->world->host.init_dir = folder;
+    CALL_IS("Services", "status", "{\"name\": \"slow\", \"timeout\": 1}", "{\"rc\":198}");
+    CALL_IS("Services", "start", "{\"name\": \"slow\", \"timeout\": 1}", "{\"rc\":198}");
+    bench_free(b);
+}
+
 static void test_services_answer_as_the_original(void)
 {
     Bench *b = bench_new();
@@ -468,6 +522,8 @@ int main(int argc, char **argv)
     g_test_add_func("/matahari/power profiles", test_power_profiles);
     g_test_add_func("/matahari/update_interval is writable", test_update_interval_is_writable);
     g_test_add_func("/matahari/lifetimes of UUIDs", test_uuid_lifetimes);
+    g_test_add_func("/matahari/a denied member is refused alone", test_a_denied_member_is_refused_alone);
+    g_test_add_func("/matahari/a slow script is timed out", test_a_slow_script_is_timed_out);
     g_test_add_func("/matahari/services", test_services_answer_as_the_original);
     g_test_add_func("/matahari/resources recur", test_resources_recur_as_the_original_and_never_twice);
     g_test_add_func("/matahari/resources errors and lists", test_resources_errors_and_lists);

@@ -193,9 +193,18 @@ QmfObject *qmf_agent_object(const QmfAgent *agent, const char *object_name)
     return g_hash_table_lookup(agent->by_name, object_name);
 }
 
+static bool is_denied(const QmfAgent *agent, const QmfClass *class, const char *member)
+{
+    return agent->denied != NULL && agent->denied(class, member, agent->denied_user);
+}
+
 void qmf_object_set(QmfObject *object, const char *property, Value *value)
 {
     g_assert(qmf_class_property(object->class->class, property) != NULL); /* what the schema does not declare nobody can read */
+    if (is_denied(object->agent, object->class->class, property)) {
+        value_unref(value);
+        return;
+    }
     object->changed = ++object->agent->changes;
     value_set(object->values, property, value);
 }
@@ -418,6 +427,13 @@ void qmf_agent_on_answer(QmfAgent *agent, void (*hook)(QmfCall *call, const char
     agent->answered_user = user;
 }
 
+void qmf_agent_deny(QmfAgent *agent, bool (*denied)(const QmfClass *class, const char *member, void *user), const char *text, void *user)
+{
+    agent->denied = denied;
+    agent->denied_text = text;
+    agent->denied_user = user;
+}
+
 /* Checks what the schema says of the call, then hands it over. */
 static void call_dispatch(QmfCall *call)
 {
@@ -436,6 +452,10 @@ static void call_dispatch(QmfCall *call)
                                                 qmf_call_method(call));
 
         qmf_call_raise(call, text, NULL);
+        return;
+    }
+    if (is_denied(call->agent, object->class->class, method->name)) {
+        qmf_call_raise(call, call->agent->denied_text, NULL);
         return;
     }
     arguments = qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, call->arguments, &error);

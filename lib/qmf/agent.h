@@ -68,6 +68,10 @@ void qmf_agent_set_filter(QmfAgent *agent, bool (*filter)(QmfCall *call, void *u
  * @error_text: NULL when the method returned. */
 void qmf_agent_on_answer(QmfAgent *agent, void (*hook)(QmfCall *call, const char *error_text, void *user), void *user);
 
+/* What the owner of the machine keeps to himself: a denied method is answered by @text, a denied property is never set. Before objects are
+ * added. */
+void qmf_agent_deny(QmfAgent *agent, bool (*denied)(const QmfClass *class, const char *member, void *user), const char *text, void *user);
+
 void qmf_agent_receive(QmfAgent *agent, const QmfMessage *message);
 void qmf_agent_heartbeat(QmfAgent *agent); /* sends one now; the owner has the timer */
 /* To be called about once a second: serves subscriptions (pushes what changed, forgets the expired). @now_us: monotonic. */

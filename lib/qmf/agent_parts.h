@@ -41,6 +41,9 @@ struct QmfAgent {
     void *filter_user;
     void (*answered)(QmfCall *call, const char *error_text, void *user);
     void *answered_user;
+    bool (*denied)(const QmfClass *class, const char *member, void *user);
+    const char *denied_text;
+    void *denied_user;
     Subscriptions *subscriptions;
 };
 
