@@ -180,8 +180,8 @@ static bool is_of_what_happened(const Engine *engine, const Incident *incident)
 
 static void incident_seen_well(Stage *s, Incident *incident)
 {
-    if (incident->state == INCIDENT_OPEN && is_of_what_happened(s->engine, incident))
-        return;
+    if ((incident->state == INCIDENT_OPEN || incident->state == INCIDENT_ACTING) && is_of_what_happened(s->engine, incident))
+        return; /* it was well all the time: what is under way ends with its answer */
     if (incident->state == INCIDENT_OPEN && incident->attempts == 0) {
         incident_close(s, incident, INCIDENT_RESOLVED, "well again before anything was done");
         return;
@@ -377,6 +377,8 @@ static void command_done(Stage *s, Incident *incident, const Command *command, c
         return;
     if (incident->state == INCIDENT_ACTING)
         ladder_go_on(s, incident);
+    if (state == NULL && is_of_what_happened(s->engine, incident))
+        state = entity->state; /* it was well all the time: the answer is what there was to wait for */
     if (state == NULL || step == NULL || incident->state != INCIDENT_VERIFYING || strcmp(command->entity, entity->path) != 0)
         return;
     bool ill_since = is_ill(entity) && entity->since_us > entity_window(entity, incident->rule, incident->step)->ended_us;
