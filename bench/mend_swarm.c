@@ -7,6 +7,7 @@
  * Heartbeats are spread evenly over the interval. Prints one line of JSON: what arrived, and the processor time and memory that the
  * broker took while all agents were there. */
 #include "bench/loop.h"
+#include "lib/amqp/dialect.h"
 #include "lib/base/clock.h"
 #include "lib/base/json.h"
 #include "lib/base/settings.h"
@@ -26,7 +27,7 @@
 #define EPOCH     1
 
 typedef struct Options {
-    char *to, *user_name, *password;
+    char *to, *user_name, *password, *dialect;
     int64_t agents, processes, seconds, interval, services, pid;
 } Options;
 
@@ -34,6 +35,7 @@ static const Setting rows[] = {
     { "to", SETTING_STRING, offsetof(Options, to), 0, 0, "127.0.0.1:5672", "HOST:PORT of the broker" },
     { "user", SETTING_STRING, offsetof(Options, user_name), 0, 0, NULL, "NAME to authenticate as; none: ANONYMOUS" },
     { "password", SETTING_STRING, offsetof(Options, password), 0, 0, NULL, "TEXT that goes with it" },
+    { "dialect", SETTING_STRING, offsetof(Options, dialect), 0, 0, "native", "NAME of the broker's dialect: native, rabbitmq, qpidd …" },
     { "agents", SETTING_INTEGER, offsetof(Options, agents), 1, 200000, "1000", "simulated agents" },
     { "processes", SETTING_INTEGER, offsetof(Options, processes), 1, 64, "2", "they are spread over" },
     { "seconds", SETTING_INTEGER, offsetof(Options, seconds), 1, 86400, "30", "to measure once all are attached" },
@@ -174,6 +176,8 @@ static void agent_heartbeat(Agent *agent)
 static void agent_start(Swarm *swarm, const Peer *peer, int64_t number)
 {
     Agent *agent = g_new0(Agent, 1);
+    const AmqpDialect *dialect = amqp_dialect_named(swarm->o->dialect);
+    AmqpPlace to = { 0 }, from = { 0 };
     char id[40];
     pn_link_t *receiver;
 
@@ -184,9 +188,14 @@ static void agent_start(Swarm *swarm, const Peer *peer, int64_t number)
                                                                 .epoch = EPOCH, .heartbeat_interval_s = (uint32_t) swarm->o->interval });
     agent_describe(agent, id, number);
     agent->conn = conn_open(&swarm->loop, peer, id, agent_event, agent);
-    agent->sender = conn_sender(agent->conn, QMF_TOPIC, false);
-    receiver = conn_receiver(agent->conn, QMF_DIRECT, false);
-    put_filter(receiver, qmf_agent_name(agent->qmf));
+    dialect->target(QMF_TOPIC, &to);
+    dialect->source(&(AmqpWish){ QMF_DIRECT, qmf_agent_name(agent->qmf), id, true, false }, &from);
+    agent->sender = conn_sender(agent->conn, to.address, false);
+    receiver = conn_receiver(agent->conn, from.address, false);
+    if (!from.filtered)
+        put_filter(receiver, qmf_agent_name(agent->qmf));
+    g_free(to.address);
+    g_free(from.address);
     pn_link_open(agent->sender);
     pn_link_open(receiver);
     pn_link_flow(receiver, 10);
@@ -328,7 +337,8 @@ int main(int argc, char **argv)
     settings_defaults(rows, G_N_ELEMENTS(rows), &options);
     if (!settings_read(rows, G_N_ELEMENTS(rows), &options, argv, &rest, &error)) {
         fprintf(stderr, "mend-swarm: %s\n", error->message);
-    } else if (g_strv_length(rest) > 0 || !peer_parse(options.to, &peer) || options.processes > options.agents) {
+    } else if (g_strv_length(rest) > 0 || !peer_parse(options.to, &peer) || options.processes > options.agents ||
+               amqp_dialect_named(options.dialect) == NULL) {
         fprintf(stderr, "mend-swarm [options]; --to HOST:PORT, not more processes than agents\n");
         settings_help(rows, G_N_ELEMENTS(rows));
     } else {

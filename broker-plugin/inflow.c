@@ -360,6 +360,17 @@ int32_t on_reply_PL(void *user, mend_id delivery, const mend_msg *msg)
 
 /* ---- liveness's findings ----------------------------------------------------------------------------------------------------- */
 
+/* An engine that is silent for so long does not act, whether or not its end was seen: another may have the seat. */
+static void vacate(Plugin *p, const char *agent)
+{
+    const char *mark = strstr(agent, ":mend-policy:");
+
+    if (mark == NULL || !seat_engine_gone(p->seat, mark + strlen(":mend-policy:")))
+        return;
+    host_log(p->host, MEND_LOG_NOTICE, "the acting engine is gone (no heartbeat)");
+    show_site(p);
+}
+
 void agent_moved_PL(const char *agent, LiveState from, LiveState to, const char *reason, void *user)
 {
     Plugin *p = plugin_from(user);
@@ -368,6 +379,8 @@ void agent_moved_PL(const char *agent, LiveState from, LiveState to, const char 
 
     if (to == LIVE_LOST || to == LIVE_CLOSED)
         registry_gone(p->registry, agent, p->host->wall_us(p->host));
+    if (to == LIVE_LOST)
+        vacate(p, agent);
     registry_set_state(p->registry, agent, live_state_name(to));
     host_log(p->host, to == LIVE_UP ? MEND_LOG_INFO : MEND_LOG_NOTICE, "agent %s: %s -> %s (%s)", agent, live_state_name(from),
              live_state_name(to), reason);

@@ -63,6 +63,15 @@ bool seat_claim(Seat *seat, const char *engine, mend_id peer, uint64_t *ret_epoc
     return true;
 }
 
+bool seat_engine_gone(Seat *seat, const char *engine)
+{
+    if (!seat->taken || g_strcmp0(seat->engine, engine) != 0)
+        return false;
+    seat->taken = false;
+    seat->peer = 0;
+    return true;
+}
+
 bool seat_peer_gone(Seat *seat, mend_id peer)
 {
     if (!seat->taken || peer == 0 || seat->peer != peer)

@@ -15,6 +15,7 @@ class Site(mendsite.Site):
     def __init__(self, url, password):
         super().__init__()
         self.url, self.secret = url, password
+        self.anonymous = False
         self.attach_url = url # a test may put something between
         os.makedirs(self.data)
         self.write('password', password)
@@ -40,8 +41,8 @@ class Site(mendsite.Site):
                           *['--service=' + each for each in services])
 
     def mend(self, *arguments, timeout=30, check=True):
-        done = subprocess.run([os.path.join(mendsite.BIN, 'mend'), *arguments, '--broker', self.url, '--user', 'operator', '--password-file',
-                               self.path('password')], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
+        login = [] if self.anonymous else ['--user', 'operator', '--password-file', self.path('password')]
+        done = subprocess.run([os.path.join(mendsite.BIN, 'mend'), *arguments, '--broker', self.url, *login], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
         if check and done.returncode != 0:
             raise AssertionError('mend %s: exit %d: %s' % (' '.join(arguments), done.returncode, done.stderr or done.stdout))
         return done

@@ -2,6 +2,10 @@
  * is not the sender's own. So a peer, here, is a user: there from its first connection (or the first word of one that was here before
  * us) until the last of its connections ends. Agents have a user each, and so have engines.
  *
+ * After a time in which nobody told us of connections those from before are old: they may still be there, on another node of the broker.
+ * Old ones end when they are told to, or when their user comes by another connection. A connection of the broker's own telling may be a
+ * session: those with the same far end are of one connection.
+ *
  * A user that went and is heard afterwards said it before: it keeps the number of the peer that is gone, until the broker tells of a new
  * connection. Where nobody tells of connections, users only come. */
 #include "broker-plugin/hosts/attach/attach_private.h"
@@ -21,11 +25,14 @@ typedef struct Peer {
     bool gone;
 } Peer;
 
+typedef struct Way { char *user, *where; unsigned age; } Way;
+
 struct Crowd {
     Attach *attach;
     GHashTable *by_user;     /* user -> Peer */
     GHashTable *by_id;       /* id -> Peer, borrowed */
-    GHashTable *connections; /* key -> user */
+    GHashTable *connections; /* key -> Way */
+    unsigned age;            /* grows with each time we were not told */
     mend_peer_fn watcher;
     void *watcher_user;
     GSource *announcing;
@@ -49,6 +56,13 @@ static const char *role_of(const char *user)
     return "";
 }
 
+static void way_free(Way *way)
+{
+    g_free(way->user);
+    g_free(way->where);
+    g_free(way);
+}
+
 static void peer_free(Peer *peer)
 {
     g_free(peer->user);
@@ -63,7 +77,7 @@ Crowd *crowd_new(Attach *attach)
     c->attach = attach;
     c->by_user = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) peer_free);
     c->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
-    c->connections = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    c->connections = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) way_free);
     return c;
 }
 
@@ -138,15 +152,39 @@ mend_id crowd_speaker(Crowd *c, const char *user, bool own)
     return peer->id;
 }
 
+/* @peer comes by @where: what is left of it from before we were told is either that way, or over. */
+static void renew_old(Crowd *c, Peer *peer, const char *where)
+{
+    GHashTableIter i;
+    Way *way;
+
+    g_hash_table_iter_init(&i, c->connections);
+    while (c->age > 0 && g_hash_table_iter_next(&i, NULL, (gpointer *) &way)) {
+        if (way->age == c->age || strcmp(way->user, peer->user) != 0)
+            continue;
+        if (strcmp(way->where, where) == 0) {
+            way->age = c->age;
+            continue;
+        }
+        peer->connections -= MIN(peer->connections, 1u);
+        g_hash_table_iter_remove(&i);
+    }
+}
+
 void crowd_opened(const char *key, const char *user, const char *where, void *attach)
 {
     Crowd *c = ((Attach *) attach)->crowd;
     Peer *peer = g_hash_table_lookup(c->by_user, user);
     bool opened = peer == NULL || peer->gone;
+    Way *way;
 
     if (g_hash_table_contains(c->connections, key) || g_hash_table_size(c->connections) >= PEERS_MAX)
         return;
-    g_hash_table_insert(c->connections, g_strdup(key), g_strdup(user));
+    way = g_new(Way, 1);
+    *way = (Way) { g_strdup(user), g_strdup(where), c->age };
+    if (peer != NULL)
+        renew_old(c, peer, where);
+    g_hash_table_insert(c->connections, g_strdup(key), way);
     if (peer != NULL && peer->gone) {
         forget(c, peer);
         peer = NULL;
@@ -161,8 +199,8 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
 void crowd_closed(const char *key, void *attach)
 {
     Crowd *c = ((Attach *) attach)->crowd;
-    const char *user = g_hash_table_lookup(c->connections, key);
-    Peer *peer = user != NULL ? g_hash_table_lookup(c->by_user, user) : NULL;
+    const Way *way = g_hash_table_lookup(c->connections, key);
+    Peer *peer = way != NULL ? g_hash_table_lookup(c->by_user, way->user) : NULL;
 
     g_hash_table_remove(c->connections, key);
     if (peer == NULL || peer->connections == 0 || --peer->connections > 0 || peer->gone)
@@ -171,19 +209,17 @@ void crowd_closed(const char *key, void *attach)
     tell(c, peer, MEND_PEER_LOST);
 }
 
-/* Those that were here may be, or not: their silence will tell. */
 void crowd_unknown(void *attach)
 {
     Crowd *c = ((Attach *) attach)->crowd;
     GHashTableIter i;
     Peer *peer;
 
-    g_hash_table_remove_all(c->connections);
+    c->age++;
     g_hash_table_iter_init(&i, c->by_user);
     while (g_hash_table_iter_next(&i, NULL, (gpointer *) &peer)) {
-        peer->connections = 0;
         if (!peer->gone)
-            continue;
+            continue; /* it may be there or not: its silence will tell */
         g_hash_table_remove(c->by_id, &peer->id);
         g_hash_table_iter_remove(&i);
     }
