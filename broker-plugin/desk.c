@@ -71,16 +71,26 @@ int32_t on_gate_PL(void *user, mend_id delivery, const mend_msg *msg)
     return MEND_ACCEPT;
 }
 
+/* NULL: @peer may sit where the engine does. Caller frees. */
+static char *seat_refusal(Plugin *p, mend_id peer_id)
+{
+    const Peer *peer = peer_of(p, peer_id);
+    const char *role = peer != NULL && peer->role != NULL ? peer->role : "";
+
+    if (!p->settings.check_identity || (p->host->caps & MEND_CAP_PEERS) == 0 || strcmp(role, "engine") == 0 || strcmp(role, "operator") == 0)
+        return NULL;
+    return g_strdup_printf("a peer of role %s may not be the engine", role[0] != '\0' ? role : "unknown");
+}
+
 uint64_t claim_PL(mend_id peer_id, const char *engine, char **ret_why, void *user)
 {
     Plugin *p = plugin_from(user);
-    const Peer *peer = peer_of(p, peer_id);
-    const char *role = peer != NULL && peer->role != NULL ? peer->role : "";
+    g_autofree char *refusal = seat_refusal(p, peer_id);
     g_autoptr(GError) error = NULL;
     uint64_t epoch;
 
-    if (p->settings.check_identity && (p->host->caps & MEND_CAP_PEERS) != 0 && strcmp(role, "engine") != 0 && strcmp(role, "operator") != 0) {
-        *ret_why = g_strdup_printf("a peer of role %s may not be the engine", role[0] != '\0' ? role : "unknown");
+    if (refusal != NULL) {
+        *ret_why = g_steal_pointer(&refusal);
         host_log(p->host, MEND_LOG_WARNING, "claim of %s refused: %s", engine, *ret_why);
         return 0;
     }
@@ -180,6 +190,8 @@ void serve_agent(Plugin *p, const AgentRecord *r)
     const char *owner = adapted ? "" : r->user != NULL ? r->user : nobody != NULL ? nobody : "";
     mend_rc rc;
 
+    if (adapted && legacy_serves(p->legacy, r->name))
+        watch_agent(p->watch, r->name, r->vm, r->hostname);
     if ((!own && !adapted) || (adapted && legacy_serves(p->legacy, r->name)) || g_strcmp0(r->served, owner) == 0)
         return;
     rc = control_queue_declare(p->host, r->name, owner);
@@ -187,8 +199,11 @@ void serve_agent(Plugin *p, const AgentRecord *r)
         host_log(p->host, MEND_LOG_WARNING, "no control queue for %s: %s", r->name, rc_name(rc));
         return; /* with the next heartbeat again */
     }
-    if (adapted ? legacy_serve(p->legacy, r->name) : true)
-        registry_set_served(p->registry, r->name, owner);
+    if (adapted && !legacy_serve(p->legacy, r->name))
+        return;
+    registry_set_served(p->registry, r->name, owner);
+    if (adapted)
+        watch_agent(p->watch, r->name, r->vm, r->hostname);
 }
 
 static void on_legacy_state(const char *agent, const char *service, bool running, const char *text, void *user)
@@ -213,6 +228,53 @@ static void on_legacy_state(const char *agent, const char *service, bool running
     tell(p, fact);
 }
 
+static void on_watch_state(const char *agent, const char *service, const char *state, int64_t rc, const char *text, void *user)
+{
+    Plugin *p = plugin_from(user);
+    const AgentRecord *r = registry_find(p->registry, agent);
+    bool wanted = strcmp(state, "failed") == 0 && legacy_stopped(p->legacy, agent, service);
+    g_autofree char *entity = NULL, *kind = g_strdup_printf("service.%s", wanted ? "stopped" : state);
+    Fact *fact;
+
+    if (r == NULL)
+        return;
+    entity = entity_path(ENTITY_SERVICE, r->vm != NULL ? r->vm : agent, service);
+    fact = fact_new(kind, entity, agent, p->host->wall_us(p->host), NULL);
+    fact_say(fact, "name", service);
+    fact_say(fact, "state", fact_state(fact));
+    fact_say(fact, "intent", wanted ? "command" : strcmp(state, "failed") == 0 ? "none" : "unknown");
+    fact_say(fact, "reason", text);
+    if (rc >= 0)
+        json_object_set_new(fact->data, "rc", json_integer(rc));
+    fact_say(fact, "agent", agent);
+    fact_say(fact, "vm", r->vm);
+    fact_say(fact, "hostname", r->hostname);
+    tell(p, fact);
+}
+
+static void on_how(const char *agent, const char *service, const char *standard, const char *provider, const char *type, const Value *parameters,
+                   void *user)
+{
+    legacy_learn(plugin_from(user)->legacy, agent, service, standard, provider, type, parameters);
+}
+
+static bool is_here(const char *agent, void *user) { return liveness_state(plugin_from(user)->liveness, agent) == LIVE_UP; }
+static bool is_busy(const char *agent, const char *service, void *user) { return legacy_busy(plugin_from(user)->legacy, agent, service); }
+
+WatchSink watch_sink(Plugin *p) { return (WatchSink) { on_watch_state, on_how, is_here, is_busy, p }; }
+
+bool watch_PL(mend_id peer_id, const Value *services, char **ret_why, void *user)
+{
+    Plugin *p = plugin_from(user);
+    g_autofree char *refusal = seat_refusal(p, peer_id);
+
+    if (refusal != NULL) {
+        *ret_why = g_steal_pointer(&refusal);
+        return false;
+    }
+    return watch_set(p->watch, services, ret_why);
+}
+
 static uint64_t acting_epoch(void *user) { return seat_epoch(plugin_from(user)->seat); }
 
 LegacySink legacy_sink(Plugin *p) { return (LegacySink) { acting_epoch, on_legacy_state, p }; }
@@ -228,6 +290,7 @@ static void forget_long_gone(Plugin *p)
         if (liveness_state(p->liveness, name) != LIVE_LOST)
             continue;
         legacy_leave(p->legacy, name);
+        watch_leave(p->watch, name);
         control_queue_remove(p->host, name);
         liveness_forget(p->liveness, name);
         digest_forget(p->digest, name);

@@ -112,6 +112,7 @@ static void replace(Plugin *p, const char *old)
     liveness_closed(p->liveness, old, "replaced by a new instance", p->host->now_us(p->host));
     registry_gone(p->registry, old, p->host->wall_us(p->host));
     legacy_leave(p->legacy, old);
+    watch_leave(p->watch, old);
 }
 
 static void take_events(Plugin *p, const AgentRecord *r, const GPtrArray *events);
@@ -192,6 +193,19 @@ static bool may_tell(Plugin *p, const AgentRecord *r, const Fact *fact)
     return refusal == NULL;
 }
 
+/* What Matahari's resource_op says of how a service is run. False: a command is at it, and that says what came of it. */
+static bool learn_op(Plugin *p, const AgentRecord *r, const Value *values)
+{
+    const char *name = value_get_string(values, "name");
+
+    legacy_learn(p->legacy, r->name, name, value_get_string(values, "standard"), value_get_string(values, "provider"),
+                 value_get_string(values, "agent"), NULL);
+    if (name != NULL && legacy_busy(p->legacy, r->name, name))
+        return false;
+    watch_told(p->watch, r->name, name, value_get_int(values, "rc", -1));
+    return true;
+}
+
 static void take_event(Plugin *p, const AgentRecord *r, const Value *event)
 {
     const Origin origin = origin_of(p, r);
@@ -215,9 +229,10 @@ static void take_event(Plugin *p, const AgentRecord *r, const Value *event)
     }
     if (fact->source_sequence != 0)
         digest_event(p->digest, r->name, fact->source_sequence);
-    else
-        legacy_learn(p->legacy, r->name, value_get_string(values, "name"), value_get_string(values, "standard"),
-                     value_get_string(values, "provider"), value_get_string(values, "agent"));
+    else if (!learn_op(p, r, values)) {
+        fact_free(fact);
+        return;
+    }
     tell(p, fact);
 }
 
@@ -354,7 +369,7 @@ int32_t on_reply_PL(void *user, mend_id delivery, const mend_msg *msg)
     if (p->settings.check_identity && r != NULL && msg->peer != 0 && identity_holder(p->identity, r->name) != msg->peer)
         quarantine(p, r->name, "an answer in its name from another connection");
     else
-        legacy_answer(p->legacy, message);
+        (void) (legacy_answer(p->legacy, message) || watch_answer(p->watch, message));
     return MEND_ACCEPT;
 }
 

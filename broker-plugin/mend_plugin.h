@@ -12,6 +12,7 @@
 #include "broker-plugin/control/commands.h"
 #include "broker-plugin/control/legacy.h"
 #include "broker-plugin/control/queues.h"
+#include "broker-plugin/control/watch.h"
 #include "broker-plugin/events/digest.h"
 #include "broker-plugin/events/outbox.h"
 #include "broker-plugin/ingress/identity.h"
@@ -66,6 +67,7 @@ typedef struct Plugin {
     Seat *seat;
     Commands *commands;
     Legacy *legacy;
+    Watch *watch;
     Site *site;
     GHashTable *early;        /* agent -> array of its events, from before it said where it lives */
     GArray *subscriptions;    /* of mend_id */
@@ -116,6 +118,8 @@ int32_t on_result_PL(void *user, mend_id delivery, const mend_msg *msg);
 int32_t on_dead_letter_PL(void *user, mend_id delivery, const mend_msg *msg);
 uint64_t claim_PL(mend_id peer, const char *engine, char **ret_why, void *user);
 LegacySink legacy_sink(Plugin *p);
+bool watch_PL(mend_id peer, const Value *services, char **ret_why, void *user);
+WatchSink watch_sink(Plugin *p);
 void desk_tick(Plugin *p);
 void desk_free(Plugin *p);
 /* Gives it a control queue, and an adapter when it needs one. */

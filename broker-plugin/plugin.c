@@ -309,8 +309,9 @@ static uint64_t newest_event(void *user) { return outbox_sequence(plugin_from(us
 
 static bool open_stages(Plugin *p, mend_error *ret)
 {
-    const SiteSink sink = { claim_PL, newest_event, p };
+    const SiteSink sink = { claim_PL, watch_PL, newest_event, p };
     const LegacySink legacy = legacy_sink(p);
+    const WatchSink watch = watch_sink(p);
     g_autoptr(GError) error = NULL;
 
     p->site_id = site_id(p);
@@ -321,9 +322,11 @@ static bool open_stages(Plugin *p, mend_error *ret)
         return false;
     }
     p->legacy = legacy_new(p->host, p->reply_key, &legacy);
+    p->watch = watch_new(p->host, p->reply_key, p->settings.watch_interval_us, &watch);
     seat_open(p->seat);
     outbox_open(p->outbox);
     legacy_open(p->legacy);
+    watch_open(p->watch);
     load_registry(p);
     show_site(p);
     return true;
@@ -396,6 +399,7 @@ static void plugin_destroy(void *self)
         return;
     if (p->tick != 0)
         p->host->timer_stop(p->host, p->tick);
+    watch_free(p->watch);
     legacy_free(p->legacy);
     desk_free(p);
     site_free(p->site);

@@ -18,7 +18,8 @@
     X(restart_grace, "30", 0, 86400, "after a start, how long agents known before may stay away")                              \
     X(control_keep, "86400", 0, 31536000, "how long a control queue outlives its agent")                                       \
     X(fault_window, "10", 0, 3600, "silence beginning within this counts as at once")                                          \
-    X(heartbeat, "10", 1, 3600, "of the plugin's own agent")
+    X(heartbeat, "10", 1, 3600, "of the plugin's own agent")                                                                   \
+    X(watch_interval, "10", 0.05, 3600, "between two looks at a service of an agent that knows only QMF")
 #define NUMBERS(X)                                                                                                             \
     X(rate_per_s, "200", 1, 1000000, "indications of one agent")                                                               \
     X(rate_burst, "1000", 1, 1000000, "indications of one agent at once")                                                      \

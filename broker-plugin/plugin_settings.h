@@ -13,7 +13,7 @@ typedef struct PluginSettings {
     double late, threshold;      /* in heartbeat intervals */
     bool phi;                    /* judge by what each agent's own heartbeats are like */
     double phi_lost;
-    int64_t restart_grace_us, control_keep_us, heartbeat_us;
+    int64_t restart_grace_us, control_keep_us, heartbeat_us, watch_interval_us;
     double fault_share;
     int64_t fault_agents, fault_window_us;
     json_t *classes;             /* PRODUCT -> {late, threshold, mode, phi}; owned */

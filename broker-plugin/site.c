@@ -56,6 +56,17 @@ static void call_claim(Site *s, QmfCall *call)
     qmf_call_return(call, outputs);
 }
 
+static void call_watch(Site *s, QmfCall *call)
+{
+    mend_id peer = (mend_id) value_get_int(qmf_call_request(call)->extra, PEER_KEY, 0);
+    g_autofree char *why = NULL;
+
+    if (s->sink.watch(peer, value_get(qmf_call_arguments(call), "services"), &why, s->sink.user))
+        qmf_call_return(call, value_map());
+    else
+        qmf_call_raise(call, why, NULL);
+}
+
 static void on_method(QmfCall *call, void *user)
 {
     Site *s = user;
@@ -64,6 +75,8 @@ static void on_method(QmfCall *call, void *user)
 
     if (strcmp(method, "claim") == 0) {
         call_claim(s, call);
+    } else if (strcmp(method, "watch") == 0) {
+        call_watch(s, call);
     } else if (strcmp(method, "events_after") == 0) {
         outputs = value_map();
         value_set(outputs, "sequence", value_uint(VALUE_UINT64, s->sink.sequence(s->sink.user)));

@@ -1,6 +1,6 @@
 /* Matahari's agents live on the wire as they were built in 2012, and some calls end them (docs/plugins.md has the list): a timeout over
  * int32, a reply address that is gone by the time they answer, a cancel between two runs. So: every integer is int32 and in range,
- * the reply address is a subject on the topic exchange, which is always there, no recurring operation is ever started, and every
+ * the reply address is a subject on the topic exchange, which is always there, no recurring operation is started here (watch.c does), and every
  * call has a timeout of ours, since a bad request gets no answer at all.
  *
  * One command at a time per agent, in order:
@@ -31,13 +31,18 @@
 #define INTENT_US (60 * US_PER_S)
 #define CALLS_MAX 3
 
-typedef struct How { char *standard, *provider, *type; int64_t stopped_us; } How; /* a service there, and when we stopped it */
+typedef struct How { /* a service there, and when we stopped it */
+    char *standard, *provider, *type;
+    Value *parameters; /* map or NULL */
+    int64_t stopped_us;
+} How;
 
 typedef struct Job {
     Legacy *legacy;
     mend_id delivery;
     GateCommand command;
     char *service;
+    Value *parameters;    /* of this command; NULL: as it is watched */
     const char *calls[CALLS_MAX + 1]; /* methods, NULL-terminated */
     unsigned call;
     int64_t timeout_ms, started_us;
@@ -76,6 +81,7 @@ static void how_free(How *how)
     g_free(how->standard);
     g_free(how->provider);
     g_free(how->type);
+    value_unref(how->parameters);
     g_free(how);
 }
 
@@ -89,6 +95,7 @@ static void job_free(Job *job)
     qmf_message_free(job->result);
     g_free(job->correlation);
     g_free(job->service);
+    value_unref(job->parameters);
     g_free(job);
 }
 
@@ -286,7 +293,7 @@ static QmfMessage *job_request(const Job *job)
         value_set(arguments, "agent", value_string(how->type != NULL ? how->type : job->service));
         value_set(arguments, "action", value_string(strcmp(method, "status") == 0 ? "monitor" : method));
         value_set(arguments, "interval", value_int(VALUE_INT32, 0));
-        value_set(arguments, "parameters", value_map());
+        value_set(arguments, "parameters", job->parameters != NULL ? value_ref(job->parameters) : how->parameters != NULL ? value_ref(how->parameters) : value_map());
     }
     m->subject = g_strdup(job->command.agent);
     m->reply_to = g_strdup(job->legacy->reply_to);
@@ -325,19 +332,67 @@ static void job_call(Job *job)
     }
 }
 
+/* Return codes: OCF's and LSB's for an action that was run, Matahari's own from 194 on for one that was not, or not to its end. */
+static const struct { int64_t rc; const char *meaning, *error; } codes[] = {
+    { 2, "wrong arguments or configuration", COMMAND_ERROR_ARGUMENT },
+    { 3, "it does not know that action", COMMAND_ERROR_UNKNOWN },
+    { 4, "not permitted", COMMAND_ERROR_FAILED },
+    { 5, "not installed there", COMMAND_ERROR_NOT_FOUND },
+    { 6, "not configured", COMMAND_ERROR_ARGUMENT },
+    { 194, "a signal ended it", COMMAND_ERROR_FAILED },
+    { 195, "the agent cannot do that", COMMAND_ERROR_UNKNOWN },
+    { 196, "it still runs", COMMAND_ERROR_TIMEOUT },
+    { 197, "it was cancelled", COMMAND_ERROR_INTERRUPTED },
+    { 198, "it took too long", COMMAND_ERROR_TIMEOUT },
+    { 199, "the agent could not run it", COMMAND_ERROR_FAILED },
+};
+
+static const char *error_of_rc(int64_t rc)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(codes); i++)
+        if (codes[i].rc == rc)
+            return codes[i].error;
+    return NULL;
+}
+
+const char *meaning_of_rc(int64_t rc)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(codes); i++)
+        if (codes[i].rc == rc && rc > 193)
+            return codes[i].meaning;
+    return NULL;
+}
+
+/* libqmf2's and Matahari's own words for a call that was not made. */
+static const char *error_of_text(const char *text)
+{
+    static const struct { const char *starts, *error; } known[] = {
+        { "Not implemented", COMMAND_ERROR_UNKNOWN },       { "Invalid Arguments", COMMAND_ERROR_ARGUMENT },
+        { "Invalid argument", COMMAND_ERROR_ARGUMENT },     { "No data object found", COMMAND_ERROR_NOT_FOUND },
+        { "Malformed MethodRequest", COMMAND_ERROR_ARGUMENT }, { "Error in backend", COMMAND_ERROR_FAILED },
+    };
+
+    for (size_t i = 0; text != NULL && i < G_N_ELEMENTS(known); i++)
+        if (g_str_has_prefix(text, known[i].starts))
+            return known[i].error;
+    return COMMAND_ERROR_FAILED;
+}
+
 /* Each answered call, in turn; the last one is always a look at what came of it. */
 static void job_answered(Job *job, int64_t rc)
 {
     const char *method = job->calls[job->call];
     bool look = strcmp(method, "status") == 0, only_stop = strcmp(job->calls[0], "stop") == 0 && strcmp(job->calls[1], "start") != 0;
-    g_autofree char *text = g_strdup_printf("%s answered %" G_GINT64_FORMAT, method, rc);
+    const char *meaning = meaning_of_rc(rc);
+    g_autofree char *text = g_strdup_printf("%s answered %" G_GINT64_FORMAT "%s%s", method, rc, meaning != NULL ? ": " : "",
+                                            meaning != NULL ? meaning : "");
 
     if (!look || job->call == 0)
         job->rc = rc; /* of what was done, not of the look at it */
     if (look)
         job->legacy->sink.state(job->command.agent, job->service, rc == 0, text, job->legacy->sink.user);
-    if (strcmp(method, "start") == 0 && rc != 0) {
-        job_finish(job, RESULT_FAILED, COMMAND_ERROR_FAILED, text);
+    if (strcmp(method, "status") != 0 && rc != 0 && (strcmp(method, "start") == 0 || error_of_rc(rc) != NULL)) {
+        job_finish(job, RESULT_FAILED, error_of_rc(rc) != NULL ? error_of_rc(rc) : COMMAND_ERROR_FAILED, text);
         return;
     }
     if (job->calls[++job->call] != NULL) {
@@ -388,6 +443,8 @@ static const char *job_refusal(Job *job, const QmfMessage *request, const char *
         return COMMAND_ERROR_ARGUMENT;
     }
     job->service = g_strdup(service);
+    if (value_type(value_get(arguments, "parameters")) == VALUE_MAP && value_size(value_get(arguments, "parameters")) > 0)
+        job->parameters = value_ref((Value *) value_get(arguments, "parameters"));
     job->timeout_ms = CLAMP(value_get_int(arguments, "timeout_ms", TIMEOUT_DEFAULT_MS), 1, TIMEOUT_DEFAULT_MS * 60);
     return NULL;
 }
@@ -488,7 +545,8 @@ void legacy_leave(Legacy *l, const char *agent)
 bool legacy_serves(const Legacy *l, const char *agent) { return g_hash_table_contains(l->served, agent); }
 size_t legacy_running(const Legacy *l) { return l->running; }
 
-void legacy_learn(Legacy *l, const char *agent, const char *service, const char *standard, const char *provider, const char *type)
+void legacy_learn(Legacy *l, const char *agent, const char *service, const char *standard, const char *provider, const char *type,
+                  const Value *parameters)
 {
     Served *s = g_hash_table_lookup(l->served, agent);
     How *how;
@@ -506,6 +564,26 @@ void legacy_learn(Legacy *l, const char *agent, const char *service, const char 
     how->standard = g_strdup(standard);
     how->provider = g_strdup(provider);
     how->type = g_strdup(type);
+    if (value_type(parameters) == VALUE_MAP) {
+        value_unref(how->parameters);
+        how->parameters = value_ref((Value *) parameters);
+    }
+}
+
+bool legacy_busy(const Legacy *l, const char *agent, const char *service)
+{
+    const Served *s = g_hash_table_lookup(l->served, agent);
+    const Job *job = s != NULL ? g_queue_peek_head((GQueue *) &s->jobs) : NULL;
+
+    return job != NULL && job->started_us != 0 && g_strcmp0(job->service, service) == 0;
+}
+
+bool legacy_stopped(const Legacy *l, const char *agent, const char *service)
+{
+    const Served *s = g_hash_table_lookup(l->served, agent);
+    const How *how = s != NULL ? g_hash_table_lookup(s->services, service) : NULL;
+
+    return how != NULL && how->stopped_us != 0;
 }
 
 const char *legacy_intent(const Legacy *l, const char *agent, const char *service)
@@ -530,6 +608,6 @@ bool legacy_answer(Legacy *l, const QmfMessage *message)
         return true;
     }
     text = value_get_string(value_get(message->body, "_values"), "error_text");
-    job_finish(job, RESULT_FAILED, COMMAND_ERROR_FAILED, text != NULL ? text : "the agent raised an exception");
+    job_finish(job, RESULT_FAILED, error_of_text(text), text != NULL ? text : "the agent raised an exception");
     return true;
 }

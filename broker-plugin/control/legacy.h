@@ -25,12 +25,20 @@ void legacy_open(Legacy *legacy); /* reads what was running when the world ended
 bool legacy_serve(Legacy *legacy, const char *agent);
 void legacy_leave(Legacy *legacy, const char *agent);
 bool legacy_serves(const Legacy *legacy, const char *agent);
-/* From an event: how this service is run there. */
-void legacy_learn(Legacy *legacy, const char *agent, const char *service, const char *standard, const char *provider, const char *type);
+/* From an event, or from what is to be watched: how this service is run there. */
+/* @parameters: map, borrowed; NULL: as known. */
+void legacy_learn(Legacy *legacy, const char *agent, const char *service, const char *standard, const char *provider, const char *type,
+                  const Value *parameters);
 /* An answer. False: not one of ours. */
 bool legacy_answer(Legacy *legacy, const QmfMessage *message);
 /* "command" while a stop it made is recent; NULL. */
 const char *legacy_intent(const Legacy *legacy, const char *agent, const char *service);
+/* A command is at it now: what is seen of it meanwhile is no state of its own. */
+bool legacy_busy(const Legacy *legacy, const char *agent, const char *service);
+/* The last command that was at it stopped it. */
+bool legacy_stopped(const Legacy *legacy, const char *agent, const char *service);
+/* Of Matahari's own codes, 194 to 199; NULL: none of them. */
+const char *meaning_of_rc(int64_t rc);
 size_t legacy_running(const Legacy *legacy);
 
 #endif

@@ -163,8 +163,11 @@ static bool normalise_op(const Origin *o, const Value *event, Fact **ret, GError
     (*ret)->source_sequence = 0; /* the same for all repeats of an operation: no order in it */
     fact_say(*ret, "state", state);
     fact_say(*ret, "intent", intent != NULL ? intent : strcmp(state, "failed") == 0 ? "none" : "unknown");
-    if (rc == 198)
-        fact_say(*ret, "reason", "timeout");
+    if (rc >= 194 && rc <= 199) { /* Matahari's own codes: how the operation ended */
+        static const char *const reasons[] = { "signal", "not supported", "pending", "cancelled", "timeout", "could not be run" };
+
+        fact_say(*ret, "reason", reasons[rc - 194]);
+    }
     return true;
 }
 

@@ -111,6 +111,79 @@ static void ask(Bus *bus)
     qmf_console_query_objects(bus->console, bus->broker, MEND_PACKAGE, "Entity", NULL, ASK_TIMEOUT_US, on_entities, bus);
 }
 
+/* --- what is monitored by agents that know only QMF --- */
+
+/* One that refers to another VM is known only when a command is made. */
+static bool parameters_are_plain(const json_t *parameters)
+{
+    const char *name;
+    const json_t *value;
+
+    json_object_foreach((json_t *) parameters, name, value)
+        if (json_is_string(value) && strstr(json_string_value(value), "${") != NULL)
+            return false;
+    return true;
+}
+
+static void add_text(Value *map, const char *key, const char *text)
+{
+    if (text != NULL)
+        value_set(map, key, value_string(text));
+}
+
+static Value *watched(const AppVm *vm, const AppService *service)
+{
+    Value *map = value_map();
+
+    add_text(map, "vm", vm->match_id);
+    add_text(map, "hostname", vm->match_name);
+    add_text(map, "name", service->name);
+    add_text(map, "standard", service->standard);
+    add_text(map, "provider", service->provider);
+    add_text(map, "agent", service->agent);
+    if (service->parameters != NULL)
+        value_set(map, "parameters", value_from_json(service->parameters));
+    return map;
+}
+
+static bool is_watchable(const AppService *service)
+{
+    static const char *const standards[] = { "systemd", "lsb", "ocf", NULL }; /* what Matahari has */
+
+    return g_strv_contains(standards, service->standard) && parameters_are_plain(service->parameters);
+}
+
+static void on_watched(const Value *answer, const GError *error, void *user)
+{
+    const Bus *bus = user;
+
+    if (error != NULL && bus->open)
+        log_warning("policy: what Matahari's agents are to monitor could not be told: %s", error->message);
+}
+
+void bus_watch(Bus *bus)
+{
+    if (bus == NULL || !bus->open || bus->broker == NULL || !ACTING(bus))
+        return;
+    const GPtrArray *applications = engine_policy(machine_engine(bus->p->machine))->applications;
+    g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
+    Value *services = value_list();
+
+    for (guint i = 0; i < applications->len; i++) {
+        const Application *application = applications->pdata[i];
+
+        for (guint k = 0; k < application->vms->len; k++) {
+            const AppVm *vm = application->vms->pdata[k];
+
+            for (guint n = 0; n < vm->services->len; n++)
+                if (is_watchable(vm->services->pdata[n]))
+                    value_append(services, watched(vm, vm->services->pdata[n]));
+        }
+    }
+    value_set(arguments, "services", services);
+    qmf_console_call(bus->console, bus->broker, site, "watch", arguments, ASK_TIMEOUT_US, on_watched, bus);
+}
+
 /* --- the right to act --- */
 
 static gboolean on_retry(gpointer user)
@@ -151,6 +224,7 @@ static void on_claimed(const Value *answer, const GError *error, void *user)
     }
     log_notice("policy: %s acts, epoch %" G_GUINT64_FORMAT, bus->p->name, epoch);
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = epoch }, NULL);
+    bus_watch(bus);
     ask(bus);
 }
 

@@ -33,6 +33,7 @@ static void take(Policyd *p, Policy *policy, const char *from, const char *who)
     g_autofree char *asked = who == NULL ? NULL : g_utf8_make_valid(who, -1); /* a peer's text: it goes into the journal */
 
     policyd_feed(p, &(EngineInput){ .kind = INPUT_POLICY, .policy = policy, .who = asked, .arguments = arguments }, NULL);
+    bus_watch(p->bus);
     log_notice("policy %s is in force, %u rules", policy->name, policy->rules->len);
 }
 

@@ -46,6 +46,8 @@ bool policy_begin(Policyd *p, Policy *policy, GError **error);
 Bus *bus_new(Policyd *p, const PolicydOptions *options);
 void bus_free(Bus *bus);
 void bus_send(Bus *bus, const Command *command);
+/* Tells the plugin what the policy in force wants monitored where no agent of ours is. NULL: no bus yet. */
+void bus_watch(Bus *bus);
 /* After a commit, when no delivery waits: only the acting engine takes results, which are one queue for all. */
 void bus_settle(Bus *bus);
 bool bus_is_open(const Bus *bus);

@@ -179,6 +179,7 @@ class ServiceAgent(Agent):
                      'previous': None, 'running': False, 'cancelled': False}
         if interval:
             self.recurring.setdefault(key, []).append(operation)
+            self.log('recurring', name=name, action=action, interval=interval)
 
         def finished(rc):
             operation['previous'] = rc

@@ -13,6 +13,25 @@ sys.path.insert(0, FOLDER)
 from mendsite import Site, wait_for  # noqa: E402
 
 SPEED = 10   # a minute takes six seconds
+POLICY = """
+mend: 1
+applications:
+  - name: old
+    vms:
+      - name: one
+        match: {name: old-service}
+        services:
+          - {name: mhdemo, standard: lsb}
+          - {name: vip, standard: ocf, agent: Dummy, after: [mhdemo]}
+          - {name: nothere, standard: ocf, agent: Absent}
+          - {name: slow, standard: ocf, agent: Dummy, parameters: {op_sleep: "1"}}
+rules:
+  - name: heal
+    on: service.failed
+    where: event.name == "mhdemo" || event.name == "vip"
+    ladder:
+      - {do: service.restart, attempts: 3, within: 10m, healed_when: {state: running}}
+"""
 
 
 class StandIn:
@@ -182,6 +201,77 @@ class Matahari(unittest.TestCase):
             result = engine.command(service.agent, 'Services', 'describe', {'name': 'mhdemo'})
             self.assertEqual((result['mend.state'], result['mend.error']), ('refused', 'unknown-method'))
         self.assertTrue(os.path.exists(os.path.join(service.state, 'mhdemo.running')))
+        self.check_unharmed()
+
+    def watch_site(self):
+        """A policy that names an LSB service and an OCF resource of the machine old-service."""
+        self.mend.stop('broker')
+        self.mend.broker('--anonymous', '--plugin-config', '{"watch_interval_s": 0.2}')
+        path = self.mend.write('policy.yaml', POLICY)
+        self.mend.policy('--policy', path)
+        service = self.start('service')
+        service.touch('mhdemo.init')
+        service.touch('mhdemo.running')
+        service.touch('vip.started')
+        return service
+
+    def state(self, name):
+        found = [each for path, each in self.mend.entities().items() if path.startswith('service/') and path.endswith('/' + name)]
+        return found[0]['state'] if found else None
+
+    def await_state(self, name, state):
+        wait_for('%s %s' % (name, state), lambda: self.state(name) == state, 30, 0.1)
+
+    def recurring(self, service):
+        return [each for each in service.events('recurring') if each['name'] == 'vip']
+
+    def test_policy_says_what_is_monitored_and_it_heals(self):
+        """Services raise nothing and are polled; a resource's recurring monitor is begun once and raises resource_op."""
+        service = self.watch_site()
+        self.await_state('mhdemo', 'running')
+        self.await_state('vip', 'running')
+        service.remove('mhdemo.running')
+        wait_for('the restart of mhdemo', lambda: os.path.exists(os.path.join(service.state, 'mhdemo.running')), 30)
+        self.await_state('mhdemo', 'running')
+        service.remove('vip.started')
+        wait_for('the restart of vip', lambda: os.path.exists(os.path.join(service.state, 'vip.started')), 30)
+        self.await_state('vip', 'running')
+        self.assertTrue(service.events('raised'))
+        self.assertEqual(len(self.recurring(service)), 1)
+        for word in ('service.failed', 'service.restart', 'healed'):
+            wait_for(word, lambda: word in self.mend.mend('why', 'vip').stdout, 20, 0.2)
+        self.check_unharmed()
+
+    def test_monitoring_goes_on_after_restarts(self):
+        """Of the broker: what runs in the agent is not begun twice, for two timers of one operation end it. Of the agent: it is begun anew."""
+        service = self.watch_site()
+        self.await_state('vip', 'running')
+        self.mend.stop('policy')
+        self.mend.stop('broker', signal.SIGKILL)
+        self.mend.broker('--anonymous', '--plugin-config', '{"watch_interval_s": 0.2}')
+        wait_for('the record', lambda: self.record(service), 20)
+        service.remove('mhdemo.running')
+        self.await_state('mhdemo', 'failed')      # no engine told it again
+        service.remove('vip.started')
+        self.await_state('vip', 'failed')
+        self.assertEqual(len(self.recurring(service)), 1)
+        self.check_unharmed()
+        self.mend.stop(service.name, signal.SIGKILL)
+        again = StandIn(self.mend, 'service')
+        wait_for('its record', lambda: self.record(again), 20)
+        wait_for('the recurring monitor', lambda: len(self.recurring(again)) == 1, 20)
+        again.touch('vip.started')
+        self.await_state('vip', 'running')
+        self.check_unharmed(again)
+
+    def test_codes_of_its_own_are_typed_errors(self):
+        from probe import Engine
+        service = self.watch_site()
+        self.mend.stop('policy')
+        with Engine(self.mend) as engine:
+            for name, state, error in (('nothere', 'failed', 'not-found'), ('slow', 'failed', 'timeout')):
+                result = engine.command(service.agent, 'Guest', 'start', {'name': name, 'timeout_ms': 300})
+                self.assertEqual((result['mend.state'], result['mend.error']), (state, error), result)
         self.check_unharmed()
 
     def test_failure_of_a_resource_is_an_event(self):

@@ -53,6 +53,7 @@ typedef struct Rule {
 
 typedef struct AppService {
     char *name, *standard;
+    char *provider, *agent;  /* of an OCF service whose agent Mend has to tell; NULL: heartbeat, its name */
     GPtrArray *after, *needs;/* of char *: nodes, see Application */
     json_t *parameters;      /* object or NULL; texts may hold ${vm.NAME.address}, ${vm.NAME.hostname} of a VM of the application */
 } AppService;

@@ -122,6 +122,8 @@ void app_service_free(AppService *service)
         return;
     g_free(service->name);
     g_free(service->standard);
+    g_free(service->provider);
+    g_free(service->agent);
     g_ptr_array_unref(service->after);
     g_ptr_array_unref(service->needs);
     json_decref(service->parameters);

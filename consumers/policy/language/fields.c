@@ -101,6 +101,8 @@ SECTION(vm_defaults, "defaults of VMs", VM_FIELDS, HAND("service"));
 SECTION(service, "a service",
         NAME(AppService),
         { "standard", FIELD_WORD, AT(AppService, standard), .words = standard_words },
+        { "provider", FIELD_TEXT, AT(AppService, provider) },
+        { "agent", FIELD_TEXT, AT(AppService, agent) },
         { "after", FIELD_TEXTS, AT(AppService, after) },
         { "needs", FIELD_TEXTS, AT(AppService, needs) },
         HAND("parameters"));
