@@ -90,6 +90,8 @@ class World(MessagingHandler):
             self.reply(request, '_agent_locate_response', None, {'_values': {
                 '_vendor': 'matahariproject.org', '_product': 'mend-broker', '_instance': 'world', '_name': BROKER_AGENT,
                 '_epoch': 1, '_heartbeat_interval': 5}, '_agent_name': BROKER_AGENT})
+        elif opcode == '_method_request' and b'watch' in bytes(request.body or b''):
+            self.reply(request, '_method_response', None, {'_arguments': {}})
         elif opcode == '_method_request':
             self.epoch += 1
             self.claims += 1
