@@ -92,9 +92,9 @@ static void start_child(SysconfigRun *run, Step step, const char *const *argv, c
 
 static void start_tool(SysconfigRun *run)
 {
-    const char *const apply[] = {"puppet", "apply", "--detailed-exitcodes", run->document, NULL};
+    const char *const apply[] = {"puppet", "apply", "--detailed-exitcodes", run->document, "--color=false", NULL};
     const char *const plain[] = {"puppet", run->document, NULL};
-    const char *const agent[] = {"puppet", "agent", "--server", run->uri != NULL ? run->uri + 9 : "", "--test", NULL};
+    const char *const agent[] = {"puppet", "agent", "--server", run->uri != NULL ? run->uri + 9 : "", "--test", "--color=false", NULL};
     const char *const augeas[] = {run->augeas, "run", run->document, NULL};
     g_autoptr(GError) error = NULL;
 

@@ -220,7 +220,7 @@ static void test_documents_come_from_allowed_places_only(void)
     URI_IS("puppet://other.example.org", "", NOT_THERE);
     URI_IS("puppet://master.example.org/x", "", "! Invalid Arguments");
     applied = world_read(b->world, "applied");
-    g_assert_nonnull(strstr(applied, "true\n# hello\nagent --server master.example.org --test\n"));
+    g_assert_nonnull(strstr(applied, "true\n# hello\nagent --server master.example.org --test --color=false\n"));
     conf_close(&c);
 }
 
