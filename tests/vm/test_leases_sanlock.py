@@ -28,16 +28,11 @@ class Sanlock(test_leases_vm.LeaseCase):
             self.addCleanup(daemon.wait)
             self.addCleanup(daemon.kill)
 
-    def start(self, host):
-        """Each host has joined the lockspace a few seconds after its daemon came."""
-        for each in (self.a, self.b):
-            mendsite.wait_for('%s in the lockspace' % each.name, lambda: 'add_lockspace done' in self.site.log('sanlock-' + each.name), 90)
-        time.sleep(5)
-        super().start(host)
-
     def test_moves_with_its_vm(self):
-        self.start(self.a)
+        self.start(self.a)  # which waits until the host has joined the lockspace
         mendsite.wait_for('word of its lease', lambda: self.data().get('lease') is True, 30)
+        mendsite.wait_for('b in the lockspace', lambda: 'add_lockspace done' in self.site.log('sanlock-b'), 90)
+        time.sleep(VALID / 2)
         rc, text = self.call(self.b, 'vm_start', 'host=' + self.b.uuid, 'definition=' + self.xml)
         self.assertEqual(rc, 1, text)
         self.assertIn('lease', text)
@@ -53,6 +48,7 @@ class Sanlock(test_leases_vm.LeaseCase):
 
     def test_agent_is_gone(self):
         self.start(self.a)
+        mendsite.wait_for('b in the lockspace', lambda: 'add_lockspace done' in self.site.log('sanlock-b'), 90)
         self.kill_agent(self.a)
         self.ends_up_on_b(150)
 

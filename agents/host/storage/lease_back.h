@@ -40,7 +40,7 @@ typedef struct LeaseBackClass {
     void (*find)(LeaseBack *back, void (*found)(void *user, const char *vm), void *user);
     /* What is so now: @seat->owner and what of it. Not for one that is held. */
     LeaseSeen (*look)(LeaseBack *back, LeaseSeat *seat);
-    /* TAKEN: @seat->until_us. HELD: @seat->owner, @seat->live. LOST: it was over before it was had. FAILED: @error. */
+    /* TAKEN: @seat->until_us. HELD: @seat->owner, @seat->live. LOST: it was over before it was had. LATER, FAILED: @error. */
     LeaseOutcome (*take)(LeaseBack *back, LeaseSeat *seat, GError **error);
     /* TAKEN: a new @seat->until_us. FAILED: not yet. LOST: the VM must not run. */
     LeaseOutcome (*renew)(LeaseBack *back, LeaseSeat *seat);
@@ -56,7 +56,7 @@ extern const LeaseBackClass lease_back_file, lease_back_sanlock /* where MEND_SA
 
 #define LEASE_BACK_ERROR lease_back_error_quark()
 GQuark lease_back_error_quark(void);
-typedef enum { LEASE_BACK_ERROR_UNKNOWN, LEASE_BACK_ERROR_TIMES, LEASE_BACK_ERROR_SANLOCK } LeaseBackError;
+typedef enum { LEASE_BACK_ERROR_UNKNOWN, LEASE_BACK_ERROR_TIMES, LEASE_BACK_ERROR_SANLOCK, LEASE_BACK_ERROR_LATER } LeaseBackError;
 
 /* NULL: @error says which there are. */
 const LeaseBackClass *lease_back_find(const char *name, GError **error);

@@ -59,7 +59,7 @@ G_STATIC_ASSERT(offsetof(Resource, disk) == sizeof(struct sanlk_resource)); /* i
 
 static bool failed(GError **error, int rv, const char *what)
 {
-    g_set_error(error, LEASE_BACK_ERROR, LEASE_BACK_ERROR_SANLOCK, "sanlock: %s: %s", what, rv > -200 ? g_strerror(-rv) : sanlock_strerror(rv));
+    g_set_error(error, LEASE_BACK_ERROR, rv == -EINPROGRESS ? LEASE_BACK_ERROR_LATER : LEASE_BACK_ERROR_SANLOCK, "sanlock: %s: %s", what, rv > -200 ? g_strerror(-rv) : sanlock_strerror(rv));
     return false;
 }
 
@@ -419,10 +419,15 @@ static LeaseOutcome sanlock_take(LeaseBack *back, LeaseSeat *s, GError **error)
 {
     SanlockBack *b = (SanlockBack *) back;
     LeaseOutcome outcome = LEASE_FILE_FAILED;
+    g_autoptr(GError) why = NULL;
 
     g_mutex_lock(&b->lock);
-    if (ready(b, error))
+    if (ready(b, &why))
         outcome = acquire(b, s, error);
+    else if (g_error_matches(why, LEASE_BACK_ERROR, LEASE_BACK_ERROR_LATER))
+        outcome = LEASE_FILE_LATER;
+    if (why != NULL)
+        g_propagate_error(error, g_steal_pointer(&why));
     if (outcome == LEASE_FILE_HELD)
         look_at(b, s, true);
     g_mutex_unlock(&b->lock);

@@ -39,6 +39,7 @@ typedef enum {
     LEASE_FILE_TAKEN,  /* held by us, until *@ret_until_us */
     LEASE_FILE_HELD,   /* by somebody else: @ret_block */
     LEASE_FILE_LOST,   /* we had it, and did not renew in time: the VM must not run */
+    LEASE_FILE_LATER,  /* not yet (sanlock: the host is just joining), ask again: @error */
     LEASE_FILE_FAILED, /* the storage did not do it, or not in time: @error */
 } LeaseOutcome;
 

@@ -192,6 +192,7 @@ static void take(Entry *e)
         break;
     case LEASE_FILE_HELD: say("held %s %s %s", seat->vm, seat->owner, seat->live ? "live" : "silent"); break;
     case LEASE_FILE_LOST: say("failed %s the storage was too slow: the lease was over before it was taken", seat->vm); break;
+    case LEASE_FILE_LATER: say("later %s %s", seat->vm, error->message); break;
     default: say("failed %s %s", seat->vm, error != NULL ? error->message : "the storage failed"); break;
     }
 }

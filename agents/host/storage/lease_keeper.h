@@ -4,7 +4,7 @@
  *   take VM · release VM · hand VM HOST (the lease is that host's from now on) · bound VM UNTIL_US (runs here without a lease: its guard ends it
  *   then) · forget VM (it does not run here any more, and has no lease) · again (tell everything seen anew)
  * Lines out:
- *   taken VM · held VM OWNER live|silent (live: it was seen to be renewed just now) · failed VM TEXT · released VM · handed VM ·
+ *   taken VM · held VM OWNER live|silent (live: it was seen to be renewed just now) · later VM TEXT (ask again) · failed VM TEXT · released VM · handed VM ·
  *   lost VM (not renewed in time) · seen VM held|expired|released OWNER (of other hosts) */
 #ifndef MEND_HOST_LEASE_KEEPER_H
 #define MEND_HOST_LEASE_KEEPER_H

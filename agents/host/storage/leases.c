@@ -34,6 +34,7 @@ typedef struct Lease {
     guint timer;
     guint retry;          /* another host has it and does not renew it: asked for again until it is over */
     char *why;            /* it was not got yet */
+    bool why_held;
 } Lease;
 
 typedef struct Child {
@@ -303,18 +304,25 @@ static gboolean on_retry(void *user)
     return G_SOURCE_REMOVE;
 }
 
+/* @held: by another host. */
+static void not_yet(Lease *lease, bool held, char *text /* (transfer full) */)
+{
+    if (lease->why == NULL)
+        wait_for_it(lease);
+    g_free(lease->why);
+    lease->why = text;
+    lease->why_held = held;
+    lease->retry = g_timeout_add((guint) (lease->leases->options.valid_us / 16 / US_PER_MS), on_retry, lease);
+}
+
 static void on_held_elsewhere(Leases *l, Lease *lease, const char *owner, bool is_live)
 {
     g_autofree char *text = g_strdup_printf("host %s holds it%s", owner, is_live ? " and renews it" : ", it does not renew it and it is not over yet");
 
     if (lease->fn != NULL && !is_live) {
-        if (lease->why == NULL) {
+        if (lease->why == NULL)
             tell(l, lease->vm, "held", owner);
-            wait_for_it(lease);
-        }
-        g_free(lease->why);
-        lease->why = g_steal_pointer(&text);
-        lease->retry = g_timeout_add((guint) (l->options.valid_us / 16 / US_PER_MS), on_retry, lease);
+        not_yet(lease, true, g_steal_pointer(&text));
         return;
     }
     set_holding(lease, NONE);
@@ -341,7 +349,9 @@ static void on_keeper(Leases *l, char **words)
         answer(lease, LEASES_TAKEN, NULL);
     } else if (strcmp(words[0], "held") == 0 && g_strv_length(words) == 4) {
         on_held_elsewhere(l, lease, words[2], strcmp(words[3], "live") == 0);
-    } else if (strcmp(words[0], "failed") == 0) {
+    } else if (strcmp(words[0], "later") == 0 && lease->fn != NULL) {
+        not_yet(lease, false, g_strjoinv(" ", words + 2));
+    } else if (strcmp(words[0], "failed") == 0 || strcmp(words[0], "later") == 0) {
         g_autofree char *text = g_strjoinv(" ", words + 2);
 
         log_warning("lease of VM %s: %s", lease->vm, text);
@@ -493,7 +503,7 @@ static gboolean on_late(void *user)
     if (lease->retry != 0)
         set_holding(lease, NONE);
     if (lease->why != NULL)
-        answer(lease, LEASES_HELD, lease->why);
+        answer(lease, lease->why_held ? LEASES_HELD : LEASES_FAILED, lease->why);
     else
         answer(lease, LEASES_FAILED, "its storage does not answer");
     return G_SOURCE_REMOVE;

@@ -86,7 +86,7 @@ class Host:
     def take(self, timeout=60):
         """What a host agent does that may start it: until the host has joined, and as long as it is held by one who is silent."""
         deadline = time.monotonic() + timeout
-        while self.answer('take ' + VM, 'taken', 'held', 'failed', timeout=timeout) != 'taken':
+        while self.answer('take ' + VM, 'taken', 'held', 'later', 'failed', timeout=timeout) != 'taken':
             if time.monotonic() > deadline:
                 raise AssertionError('%s does not get it: %s' % (self.name, self.lines))
             time.sleep(0.3)
@@ -183,8 +183,8 @@ class Dead(Sanlock):
         wait_for('word that it is lost', lambda: 'lost ' + VM in self.a.lines, 30)
         self.assertIsNone(self.a.keeper.poll())  # sanlock did not end it
         self.a.answer('release ' + VM, 'released', 'failed')
-        self.assertNotEqual(self.a.answer('take ' + VM, 'taken', 'held', 'failed', timeout=60), 'taken')
-        wait_for('a in the lockspace anew', lambda: self.a.answer('take ' + VM, 'held', 'failed') == 'held', 60)
+        self.assertNotEqual(self.a.answer('take ' + VM, 'taken', 'held', 'later', 'failed', timeout=60), 'taken')
+        wait_for('a in the lockspace anew', lambda: self.a.answer('take ' + VM, 'held', 'later', 'failed') == 'held', 60)
         self.assertEqual(self.b.answer('release ' + VM, 'released'), 'released')
         self.a.take()
         self.assertNotIn('seen %s expired %s' % (VM, self.b.id), self.a.all)  # a saw nothing while it hung, b least of all
