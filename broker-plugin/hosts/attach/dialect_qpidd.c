@@ -32,10 +32,14 @@ typedef struct Qpidd {
     QmfSession *session;
     QmfConsole *console;
     GPtrArray *wishes; /* Wish, in order */
-    bool ready;
+    GQueue waiting;    /* of Waiter: to be told when all was made */
+    GSource *telling;
+    unsigned open;     /* questions without an answer */
+    bool ready, closing;
 } Qpidd;
 
-typedef struct Asked { char *what; bool creates; } Asked;
+typedef struct Asked { Qpidd *qpidd; char *what; bool creates; } Asked;
+typedef struct Waiter { void (*done)(uint64_t number, void *user); uint64_t number; void *user; } Waiter;
 
 static const AttachLack lacks[] = {
     { "no gate at the entrance of control queues", "commands go through the queue mend.gate; who sent a refused one hears so at its reply-to" },
@@ -56,9 +60,34 @@ static void wish_free(gpointer data)
     g_free(w);
 }
 
+static gboolean tell_made(gpointer user)
+{
+    Qpidd *q = user;
+
+    g_clear_pointer(&q->telling, g_source_unref);
+    while (q->ready && q->open == 0 && q->waiting.length > 0) {
+        g_autofree Waiter *waiter = g_queue_pop_head(&q->waiting);
+
+        waiter->done(waiter->number, waiter->user);
+    }
+    return G_SOURCE_REMOVE;
+}
+
+static void tell_made_soon(Qpidd *q)
+{
+    if (q->telling != NULL || q->closing || !q->ready || q->open > 0 || q->waiting.length == 0)
+        return;
+    q->telling = g_idle_source_new();
+    g_source_set_callback(q->telling, tell_made, q, NULL);
+    g_source_attach(q->telling, g_main_context_get_thread_default());
+}
+
 static void on_asked(const Value *answer, const GError *error, void *user)
 {
     Asked *asked = user;
+
+    asked->qpidd->open--;
+    tell_made_soon(asked->qpidd);
 
     if (error != NULL && strstr(error->message, "already exists") == NULL && asked->creates)
         log_warning("attach: qpidd, %s: %s", asked->what, error->message);
@@ -71,7 +100,8 @@ static void ask(Qpidd *q, const char *method, const char *type, const char *name
     g_autoptr(Value) object = value_map(), arguments = value_map();
     Asked *asked = g_new(Asked, 1);
 
-    *asked = (Asked) { g_strdup_printf("%s %s %s", method, type, name), strcmp(method, "create") == 0 };
+    *asked = (Asked) { q, g_strdup_printf("%s %s %s", method, type, name), strcmp(method, "create") == 0 };
+    q->open++;
     value_set(object, "_object_name", value_string(BROKER_OBJECT));
     value_set(arguments, "type", value_string(type));
     value_set(arguments, "name", value_string(name));
@@ -160,6 +190,7 @@ static void on_ready(void *user)
 
         ask(q, "create", w->type, w->name, w->properties);
     }
+    tell_made_soon(q);
 }
 
 static void *qpidd_open(const AttachWay *way, GError **error)
@@ -172,6 +203,7 @@ static void *qpidd_open(const AttachWay *way, GError **error)
 
     q->way = *way;
     q->wishes = g_ptr_array_new_with_free_func(wish_free);
+    g_queue_init(&q->waiting);
     for (size_t i = 0; i < G_N_ELEMENTS(exchanges); i++)
         wish_exchange(q, exchanges[i].name, exchanges[i].type);
     q->session = qmf_session_new(way->client);
@@ -184,7 +216,12 @@ static void qpidd_close(void *self)
 {
     Qpidd *q = self;
 
+    q->closing = true;
     qmf_session_free(q->session);
+    if (q->telling != NULL)
+        g_source_destroy(q->telling);
+    g_clear_pointer(&q->telling, g_source_unref);
+    g_queue_clear_full(&q->waiting, g_free);
     g_ptr_array_unref(q->wishes);
     g_free(q);
 }
@@ -251,8 +288,18 @@ static void qpidd_source(void *self, int32_t mode, const char *address, const ch
     wish_binding(q, entrance, name, mode == MEND_GATE || subject[0] == '\0' ? "#" : subject);
 }
 
+static void qpidd_when_made(void *self, void (*done)(uint64_t number, void *user), uint64_t number, void *user)
+{
+    Qpidd *q = self;
+    Waiter *waiter = g_new(Waiter, 1);
+
+    *waiter = (Waiter) { done, number, user };
+    g_queue_push_tail(&q->waiting, waiter);
+    tell_made_soon(q);
+}
+
 const AttachDialect attach_qpidd = {
     .name = "qpidd", .caps = MEND_CAP_PEERS | MEND_CAP_DECLARE, .lacks = lacks, .open = qpidd_open, .close = qpidd_close,
     .connected = qpidd_connected, .declare = qpidd_declare, .undeclare = qpidd_undeclare, .subscriber = qpidd_subscriber,
-    .source = qpidd_source, .queue = attach_plain_queue,
+    .source = qpidd_source, .when_made = qpidd_when_made, .queue = attach_plain_queue,
 };
