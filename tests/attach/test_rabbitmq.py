@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 
 import attachsite
 import mendsite
@@ -138,6 +139,36 @@ def case_attach_restarts(site):
     healed(site, 1, before)
     assert restarts(site, 1) == 1, site.log('guest1')
     assert told(site, 'lost') == [0], site.log('attach')
+
+
+def command(site, user, epoch, agent=ID % 1):
+    """A command sent by hand, as any AMQP 1.0 program could: application properties of what came back."""
+    import proton.utils # pylint: disable=import-outside-toplevel
+    connection = proton.utils.BlockingConnection('127.0.0.1:%d' % site.rabbit.port, timeout=20, user=user, password=SECRET, allowed_mechs='PLAIN')
+    name = 'matahariproject.org:mend-guest:' + agent
+    key = 'direct-console.' + str(uuid.uuid4())
+    answers = connection.create_receiver('/exchange/qmf.default.topic/' + key, credit=5, name='answers')
+    sender = connection.create_sender('/exchange/mend.control/' + name, name='commands')
+    identity = str(uuid.uuid4())
+    sender.send(proton.Message(subject=name, correlation_id=identity, reply_to='qmf.default.topic/' + key, user_id=user.encode(), inferred=True, body=b'',
+                               content_type='amqp/map',
+                               properties={'qmf.opcode': '_method_request', 'x-amqp-0-10.app-id': 'qmf2', 'method': 'request', 'mend.command-id': identity,
+                                           'mend.epoch': proton.ulong(epoch), 'mend.deadline': int(time.time() * 1000) + 30000}))
+    answer = answers.receive(timeout=20)
+    assert answer.correlation_id == identity, answer
+    connection.conn.close() # not close(): this broker answers a detach in a way that leaves the helper waiting
+    return answer.properties
+
+
+def case_gate(site):
+    """What may not enter a control queue is refused to its sender, who was told long ago that the broker has it."""
+    start_all(site)
+    stale = command(site, 'operator', 999)
+    assert (stale['mend.state'], stale['mend.error']) == ('refused', 'stale-epoch'), stale
+    agents = command(site, 'agent-' + ID % 2, 1)
+    assert agents['mend.state'] == 'refused' and 'role agent may not command' in agents['mend.text'], agents
+    nobody = command(site, 'operator', 1, ID % 9)
+    assert nobody['mend.state'] == 'refused' and 'no agent of that name' in nobody['mend.text'], nobody
 
 
 def case_refused(site):
