@@ -1,5 +1,6 @@
 #include "agents/guest/matahari/dbus_job.h"
 
+#include "agents/guest/matahari/dbus_introspection.h"
 #include "agents/guest/matahari/dbus_value.h"
 
 #include "lib/base/clock.h"
@@ -8,7 +9,6 @@
 #include <string.h>
 
 #define JOBS_MAX        32
-#define NAME_BYTES      255 /* of D-Bus, and of a key in QMF */
 #define INTROSPECTABLE  "org.freedesktop.DBus.Introspectable"
 
 DbusJob *dbus_job_new(DbusBridge *bridge, QmfCall *call)
@@ -89,49 +89,6 @@ void dbus_job_introspect(DbusJob *job, const char *path, DbusStep step)
     const DbusRequest request = {job->bus, path, INTROSPECTABLE, "Introspect", NULL, "(s)", 0};
 
     dbus_job_ask(job, &request, step, g_strdup_printf("Unable to introspect: %.255s %.255s: ", job->bus, path));
-}
-
-/* GDBus parses the XML and believes what stands in it; types that are none would end us later. */
-static bool arguments_are_sane(GDBusArgInfo **arguments)
-{
-    for (; arguments != NULL && *arguments != NULL; arguments++)
-        if (strlen((*arguments)->name) > NAME_BYTES || !g_variant_is_signature((*arguments)->signature) ||
-            !g_variant_type_string_is_valid((*arguments)->signature))
-            return false;
-    return true;
-}
-
-static bool member_is_sane(const char *name)
-{
-    return strlen(name) <= NAME_BYTES && g_dbus_is_member_name(name);
-}
-
-static bool interface_is_sane(const GDBusInterfaceInfo *info)
-{
-    if (info->name == NULL || strlen(info->name) > NAME_BYTES || !g_dbus_is_interface_name(info->name))
-        return false;
-    for (GDBusMethodInfo **m = info->methods; m != NULL && *m != NULL; m++)
-        if (!member_is_sane((*m)->name) || !arguments_are_sane((*m)->in_args) || !arguments_are_sane((*m)->out_args))
-            return false;
-    for (GDBusSignalInfo **s = info->signals; s != NULL && *s != NULL; s++)
-        if (!member_is_sane((*s)->name) || !arguments_are_sane((*s)->args))
-            return false;
-    for (GDBusPropertyInfo **p = info->properties; p != NULL && *p != NULL; p++)
-        if (!member_is_sane((*p)->name) || !g_variant_is_signature((*p)->signature) || !g_variant_type_string_is_valid((*p)->signature))
-            return false;
-    return true;
-}
-
-GDBusNodeInfo *dbus_node_parse(const char *xml)
-{
-    GDBusNodeInfo *node = strlen(xml) <= DBUS_XML_BYTES ? g_dbus_node_info_new_for_xml(xml, NULL) : NULL;
-
-    for (GDBusInterfaceInfo **info = node != NULL ? node->interfaces : NULL; info != NULL && *info != NULL; info++)
-        if (!interface_is_sane(*info)) {
-            g_clear_pointer(&node, g_dbus_node_info_unref);
-            break;
-        }
-    return node;
 }
 
 GDBusNodeInfo *dbus_job_node(GVariant *reply)

@@ -7,7 +7,6 @@
 #include "agents/guest/matahari/dbus_object.h"
 
 #define DBUS_JOB_US    (25 * US_PER_S)
-#define DBUS_XML_BYTES 1048576
 
 struct DbusBridge {
     const ClassContext *context;
@@ -47,9 +46,8 @@ void dbus_job_free(DbusJob *job);
 /* Asks, then goes on with @step. @parameters: floating or NULL. @problem: (transfer full), stands before the error's text. */
 void dbus_job_ask(DbusJob *job, const DbusRequest *request, DbusStep step, char *problem);
 void dbus_job_introspect(DbusJob *job, const char *path, DbusStep step);
-/* NULL: it is no XML, too long, or names and types in it are none. g_dbus_node_info_unref. */
+/* As dbus_node_parse; @reply: (s). */
 GDBusNodeInfo *dbus_job_node(GVariant *reply);
-GDBusNodeInfo *dbus_node_parse(const char *xml);
 /* These answer and free the job. */
 void dbus_job_return(DbusJob *job, Value *outputs);
 void dbus_job_raise(DbusJob *job, const char *error, const char *text);

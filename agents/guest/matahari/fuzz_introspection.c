@@ -1,5 +1,5 @@
 /* Any text as a service's introspection, and its end as a text argument: what is taken has types that can be asked for. */
-#include "agents/guest/matahari/dbus_job.h"
+#include "agents/guest/matahari/dbus_introspection.h"
 #include "agents/guest/matahari/dbus_value.h"
 
 #include <string.h>
