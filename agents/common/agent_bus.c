@@ -5,6 +5,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/credentials.h"
 #include "lib/base/log.h"
+#include "lib/base/matahari_environment.h"
 
 #define VENDOR         "matahariproject.org"
 #define DEFAULT_BROKER "amqp://127.0.0.1:5672"
@@ -137,6 +138,7 @@ AgentBus *agent_bus_new(const AgentBusOptions *options, GError **error)
 {
     g_autoptr(Credentials) credentials = options->anonymous ? NULL : find_credentials(options, error);
     AmqpClientOptions client = {.on_state = on_state, .reconnect = true};
+    g_autofree char *environment = matahari_environment_url();
     AgentBus *bus;
 
     if (!options->anonymous && credentials == NULL)
@@ -144,6 +146,7 @@ AgentBus *agent_bus_new(const AgentBusOptions *options, GError **error)
     bus = g_new0(AgentBus, 1);
     bus->options = *options;
     bus->url = g_strdup(options->broker != NULL                                ? options->broker
+                        : environment != NULL                             ? environment
                         : credentials != NULL && credentials->url != NULL ? credentials->url
                                                                                : DEFAULT_BROKER);
     client.state_user = bus;

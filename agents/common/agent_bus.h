@@ -13,7 +13,7 @@ typedef struct AgentBus AgentBus;
 
 typedef struct AgentBusOptions { /* borrowed; identity and ledger outlive the bus, texts are copied */
     const char *product;      /* "mend-guest" */
-    const char *broker;       /* URL; NULL: from the credentials, or amqp://127.0.0.1:5672 */
+    const char *broker;       /* URL; NULL: from MATAHARI_BROKER and MATAHARI_PORT, from the credentials, or amqp://127.0.0.1:5672 */
     const char *credentials;  /* file; NULL: AGENT_CREDENTIALS when it exists and no site is named, else those of @site */
     const char *site;         /* folder of a broker on this machine; NULL: $MEND_DATA or the usual one */
     const char *user_prefix;  /* of its name: "agent-" */

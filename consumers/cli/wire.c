@@ -4,6 +4,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/credentials.h"
 #include "lib/base/file.h"
+#include "lib/base/matahari_environment.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static char *copy_or(const char *text, const char *fallback)
 bool wire_login(const WireOptions *options, const char *fallback_user, WireLogin *ret_login, GError **error)
 {
     const char *user = options->user != NULL ? options->user : fallback_user;
+    g_autofree char *environment = matahari_environment_url();
+    const char *broker = options->broker != NULL ? options->broker : environment;
     g_autoptr(GError) local = NULL;
     g_autoptr(Credentials) found = NULL;
     g_autofree char *password = NULL;
@@ -48,13 +51,13 @@ bool wire_login(const WireOptions *options, const char *fallback_user, WireLogin
         g_prefix_error(error, "--password-file: ");
         return false;
     }
-    if (password == NULL || options->broker == NULL)
+    if (password == NULL || broker == NULL)
         found = credentials_find(user, options->data, &local);
-    if (found == NULL && local != NULL && (options->broker == NULL || (options->user != NULL && password == NULL))) {
+    if (found == NULL && local != NULL && (broker == NULL || (options->user != NULL && password == NULL))) {
         g_propagate_error(error, g_steal_pointer(&local));
         return false;
     }
-    const char *url = options->broker != NULL ? options->broker : found == NULL ? NULL : found->url;
+    const char *url = broker != NULL ? broker : found == NULL ? NULL : found->url;
     if (url == NULL) {
         g_set_error(error, WIRE_ERROR, WIRE_ERROR_UNREACHABLE, "the broker of the local site is not running (\"mend up\" or \"mend broker\" "
                     "starts it); another one: --broker URL");

@@ -8,7 +8,8 @@
  * Re-entrancy: a callback never runs inside the call that asked for it, but for amqp_client_free and amqp_sender_free, which complete
  * pending sends with CANCELLED before they return. Objects may be freed from any callback.
  * Ownership: senders and receivers are the caller's, to be freed before or after their client; after it they do nothing.
- * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket", "vsock://CID:PORT",
+ * Bytes: urls "amqp://HOST:PORT", "amqps://HOST:PORT", "amqp+unix:///path/to/socket", "amqp+srv://DOMAIN" and
+ * "amqps+srv://DOMAIN" (SRV records _matahari._tcp, _matahari._tls, as Matahari's agents look them up), "vsock://CID:PORT",
  * "virtio-serial:///dev/virtio-ports/NAME" (docs/wire.md, "Serial ports"), each with "?tls=NAME" for TLS with the broker of that name, end
  * to end; "sasl=PLAIN": the password may be shown on a stream without TLS; "dialect=NAME": what the broker does not tell by itself.
  * Several, separated by commas: tried in turn. Other streams by AmqpClientOptions.connect.

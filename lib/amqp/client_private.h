@@ -20,7 +20,7 @@
 
 #define NEVER G_MAXINT64
 
-typedef enum { ENDPOINT_TCP, ENDPOINT_UNIX, ENDPOINT_VSOCK, ENDPOINT_SERIAL, ENDPOINT_CUSTOM } EndpointKind;
+typedef enum { ENDPOINT_TCP, ENDPOINT_SRV, ENDPOINT_UNIX, ENDPOINT_VSOCK, ENDPOINT_SERIAL, ENDPOINT_CUSTOM } EndpointKind;
 
 typedef struct Endpoint {
     EndpointKind kind;
@@ -29,6 +29,7 @@ typedef struct Endpoint {
     char *mechanisms; /* "PLAIN": asked for by the url; NULL: not */
     const AmqpDialect *dialect; /* asked for by the url; NULL: found out */
     uint16_t port;
+    bool secure_service; /* SRV: _matahari._tls, not _tcp */
 } Endpoint;
 
 struct AmqpClient {

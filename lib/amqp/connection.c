@@ -70,7 +70,7 @@ void connection_begin(AmqpClient *client)
     pn_transport_set_max_frame(transport, client->options.max_frame_bytes);
     pn_transport_set_idle_timeout(transport, (pn_millis_t) MIN(client->options.idle_timeout_us / US_PER_MS, INT32_MAX));
     pn_connection_set_container(connection, client->options.container_id);
-    if (client->endpoint.tls != NULL || client->endpoint.kind == ENDPOINT_TCP)
+    if (client->endpoint.tls != NULL || client->endpoint.kind == ENDPOINT_TCP || client->endpoint.kind == ENDPOINT_SRV)
         pn_connection_set_hostname(connection, client->endpoint.tls != NULL ? client->endpoint.tls : client->endpoint.host);
     if (client->endpoint.tls != NULL && !tls_begin(client))
         return;

@@ -1,7 +1,8 @@
 /* From a url (or the caller's own function) to a stream.
  *
  * A socket of the kinds GLib knows is its matter; vsock it does not know, and a serial port is no stream at all: serial_connect() makes one
- * of it. TLS works over each of them: it is a layer of proton's transport, and the name the certificate must carry is the broker's,
+ * of it. The brokers of a domain are found as Matahari's agents find them, by SRV records, in their order; the certificate must carry the
+ * domain's name, not that of the host a name server answered: else who can forge the answer is the broker. TLS works over each of them: it is a layer of proton's transport, and the name the certificate must carry is the broker's,
  * whoever carries the bytes. */
 #include "lib/amqp/client_private.h"
 
@@ -13,6 +14,7 @@
 
 #define PORT_AMQP  5672
 #define PORT_AMQPS 5671
+#define SRV_SERVICE "matahari"
 
 static const struct {
     const char *scheme;
@@ -21,6 +23,8 @@ static const struct {
 } schemes[] = {
     { "amqp", ENDPOINT_TCP, PORT_AMQP },
     { "amqps", ENDPOINT_TCP, PORT_AMQPS },
+    { "amqp+srv", ENDPOINT_SRV, 0 },
+    { "amqps+srv", ENDPOINT_SRV, 0 },
     { "amqp+unix", ENDPOINT_UNIX, 0 },
     { "vsock", ENDPOINT_VSOCK, PORT_AMQP },
     { "virtio-serial", ENDPOINT_SERIAL, 0 },
@@ -63,13 +67,14 @@ static bool take_endpoint(const char *url, Endpoint *ret_endpoint)
         return false;
     while (i < G_N_ELEMENTS(schemes) && strcmp(scheme, schemes[i].scheme) != 0)
         i++;
-    if (i == G_N_ELEMENTS(schemes) || port == 0)
+    if (i == G_N_ELEMENTS(schemes) || port == 0 || (schemes[i].kind == ENDPOINT_SRV && port > 0))
         return false;
     by_path = schemes[i].kind == ENDPOINT_UNIX || schemes[i].kind == ENDPOINT_SERIAL;
     where = by_path ? path : host;
     if (where == NULL || *where == '\0' || (schemes[i].kind == ENDPOINT_VSOCK && !vsock_cid_parse(where, NULL)) || !take_query(query, &endpoint))
         return false;
-    if (strcmp(scheme, "amqps") == 0 && endpoint.tls == NULL)
+    endpoint.secure_service = strcmp(scheme, "amqps+srv") == 0;
+    if ((strcmp(scheme, "amqps") == 0 || endpoint.secure_service) && endpoint.tls == NULL)
         endpoint.tls = g_strdup(host);
     endpoint.kind = schemes[i].kind;
     endpoint.host = g_strdup(where);
@@ -83,7 +88,8 @@ bool endpoint_parse(const char *url, Endpoint *ret_endpoint, GError **error)
     if (take_endpoint(url, ret_endpoint))
         return true;
     g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT,
-                "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT, amqp+unix:///path/to/socket, vsock://CID:PORT (2: the host) or "
+                "\"%s\" is no address; wanted: amqp://HOST:PORT, amqps://HOST:PORT, amqp+unix:///path/to/socket, amqp+srv://DOMAIN, amqps+srv://DOMAIN, "
+                "vsock://CID:PORT (2: the host) or "
                 "virtio-serial:///dev/virtio-ports/NAME; after them ?tls=BROKER asks for TLS, sasl=PLAIN shows the password without it, and "
                 "dialect=native, rabbitmq, qpidd, artemis or generic says what the broker does not", url == NULL ? "" : url);
     return false;
@@ -99,6 +105,8 @@ void endpoint_done(Endpoint *endpoint)
 
 static GSocketConnectable *socket_address(const Endpoint *endpoint)
 {
+    if (endpoint->kind == ENDPOINT_SRV)
+        return g_network_service_new(SRV_SERVICE, endpoint->secure_service ? "tls" : "tcp", endpoint->host);
     return endpoint->kind == ENDPOINT_UNIX ? G_SOCKET_CONNECTABLE(g_unix_socket_address_new(endpoint->host))
                                            : g_network_address_new(endpoint->host, endpoint->port);
 }
@@ -110,10 +118,10 @@ GSocketConnectable *amqp_url_address(const char *url, GError **error)
 
     if (!endpoint_parse(url, &endpoint, error))
         return NULL;
-    if (endpoint.kind == ENDPOINT_TCP || endpoint.kind == ENDPOINT_UNIX)
+    if (endpoint.kind == ENDPOINT_TCP || endpoint.kind == ENDPOINT_SRV || endpoint.kind == ENDPOINT_UNIX)
         address = socket_address(&endpoint);
     else
-        g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT, "%s: wanted here: amqp://, amqps:// or amqp+unix://", url);
+        g_set_error(error, AMQP_ERROR, AMQP_ERROR_CONNECT, "%s: wanted here: amqp://, amqps://, amqp+srv://, amqps+srv:// or amqp+unix://", url);
     endpoint_done(&endpoint);
     return address;
 }
