@@ -348,7 +348,10 @@ static void on_result(AmqpReceiver *receiver, AmqpDelivery *delivery, const Amqp
     }
     if (result->state != RESULT_PROGRESS)
         crash_at(CRASH_RESULT_TAKEN);
+    bool stale = result->state == RESULT_REFUSED && g_strcmp0(result->error, COMMAND_ERROR_STALE_EPOCH) == 0;
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_RESULT, .result = result }, delivery);
+    if (stale) /* on another broker the gate's word comes this way */
+        retry_later(bus);
 }
 
 static void on_receiver_error(AmqpReceiver *receiver, const GError *error, void *user)

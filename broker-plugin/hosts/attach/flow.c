@@ -135,7 +135,7 @@ static void make_room(Flow *f)
 /* @literal: @node is a queue's own place, past the entrance. */
 static AmqpSender *sender_for(Flow *f, const char *node, bool literal)
 {
-    g_autofree char *key = g_strconcat(literal ? "=" : "", node, NULL);
+    g_autofree char *key = g_strconcat(literal ? "queue " : "node ", node, NULL); /* @node may be a peer's choice: the two never mix */
     Outlet *outlet = g_hash_table_lookup(f->outlets, key);
 
     if (outlet == NULL) {

@@ -53,8 +53,7 @@ struct RabbitAdmin {
     GPtrArray *waiting;         /* of Job: to be told when the wishes were said */
     char *told;                 /* the last trouble: told once */
     bool no_events;             /* the plugin that tells of connections is not enabled */
-    GMutex lock;                /* of gone */
-    bool gone;                  /* no callback any more */
+    bool gone;                  /* no callback any more; the creator's thread only */
     int refs;
 };
 
@@ -273,7 +272,6 @@ static void admin_unref(RabbitAdmin *a)
 {
     if (!g_atomic_int_dec_and_test(&a->refs))
         return;
-    g_mutex_clear(&a->lock);
     g_main_context_unref(a->context);
     g_free(a);
 }
@@ -514,7 +512,6 @@ RabbitAdmin *rabbit_admin_new(const RabbitAdminOptions *options)
     a->wishes = g_ptr_array_new_with_free_func(job_free);
     a->waiting = g_ptr_array_new_with_free_func(job_free);
     a->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    g_mutex_init(&a->lock);
     a->thread = g_thread_new("rabbit-admin", admin_main, a);
     return a;
 }
