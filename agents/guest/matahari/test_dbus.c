@@ -3,6 +3,7 @@
 #include "agents/guest/test_bench.h"
 
 #include <gio/gio.h>
+#include <gio/gunixsocketaddress.h>
 
 #define NAME  "org.mend.Test"
 #define ASK   "\"bus_name\": \"" NAME "\", \"object_path\": \"/org/mend/one\", \"interface\": \"" NAME "\""
@@ -270,6 +271,83 @@ static void test_a_bridged_object(void)
     bus_close(&bus);
 }
 
+/* Bound is not yet listening. */
+static bool is_listening(const char *path)
+{
+    g_autoptr(GSocketClient) client = g_socket_client_new();
+    g_autoptr(GSocketAddress) address = g_unix_socket_address_new(path);
+    g_autoptr(GSocketConnection) connection = g_socket_client_connect(client, G_SOCKET_CONNECTABLE(address), NULL, NULL);
+
+    return connection != NULL;
+}
+
+static GSubprocess *daemon_at(const char *path)
+{
+    g_autofree char *address = g_strconcat("--address=unix:path=", path, NULL);
+    g_autoptr(GError) error = NULL;
+    GSubprocess *daemon;
+
+    g_remove(path);
+    daemon = g_subprocess_new(G_SUBPROCESS_FLAGS_STDERR_SILENCE, &error, "dbus-daemon", "--session", "--nofork", address, NULL);
+    g_assert_no_error(error);
+    WAIT_FOR(is_listening(path));
+    return daemon;
+}
+
+static void end(GSubprocess *daemon)
+{
+    g_subprocess_force_exit(daemon);
+    g_subprocess_wait(daemon, NULL, NULL);
+    g_object_unref(daemon);
+}
+
+/* The same objects signal again, whether the next call opens the bus or nobody calls. */
+static void test_a_bus_that_comes_back(void)
+{
+    static const char owner_changed[] = "org.freedesktop.DBus.NameOwnerChanged";
+    static const char *const some[] = {"org.freedesktop.DBus/*", NULL};
+    Bench *b = bench_make();
+    g_autofree char *path = g_build_filename(b->world->folder, "bus", NULL), *address = g_strconcat("unix:path=", path, NULL);
+    const char *object = "org.freedesktop.DBus@/org/freedesktop/DBus@org.freedesktop.DBus";
+    GSubprocess *daemon = daemon_at(path);
+    GDBusConnection *other;
+    DbusBridge *bridge;
+
+    bench_open(b);
+    const DbusBridgeOptions options = {.address = address, .allowed = (char *const *) some};
+    bridge = dbus_bridge_new(&b->context, &options, NULL);
+    dbus_bridge_set_online(bridge, true);
+    BRIDGE("add_dbus_object", THE_BUS, "{\"result\":0}");
+    end(daemon);
+    g_autofree char *gone = call(b, object, "GetId", "{}");
+    g_assert_true(g_str_has_prefix(gone, "! Unable to call DBus method: "));
+    daemon = daemon_at(path);
+    g_autofree char *back = NULL;
+    for (back = call(b, object, "GetId", "{}"); *back == '!'; back = call(b, object, "GetId", "{}"))
+        g_free(back);
+    other = connect_to(address);
+    WAIT_FOR(count_events(b, owner_changed) > 0);
+    g_dbus_connection_close_sync(other, NULL, NULL);
+    g_object_unref(other);
+    end(daemon);
+    daemon = daemon_at(path);
+    unsigned before = count_events(b, owner_changed);
+    for (int64_t until_us = clock_now_us() + 20 * US_PER_S; count_events(b, owner_changed) == before && clock_now_us() < until_us;) {
+        other = connect_to(address);
+        g_dbus_connection_close_sync(other, NULL, NULL);
+        g_object_unref(other);
+        for (int i = 0; i < 50; i++) {
+            g_usleep(4000);
+            g_main_context_iteration(NULL, FALSE);
+        }
+    }
+    g_assert_cmpuint(count_events(b, owner_changed), >, before);
+    dbus_bridge_free(bridge);
+    bench_close(b);
+    end(daemon);
+    bench_drop(b);
+}
+
 static void test_a_bus_that_is_not_there(void)
 {
     static const char *const some[] = {"*/*", NULL};
@@ -303,6 +381,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dbus/what is on the bus", test_what_is_on_the_bus);
     g_test_add_func("/dbus/call", test_call);
     g_test_add_func("/dbus/a bridged object", test_a_bridged_object);
+    g_test_add_func("/dbus/a bus that comes back", test_a_bus_that_comes_back);
     g_test_add_func("/dbus/a bus that is not there", test_a_bus_that_is_not_there);
     return g_test_run();
 }
