@@ -52,6 +52,8 @@ const Setting host_settings[] = {
     { "storage-gone", SETTING_DURATION, AT(storage_gone_us), US_PER_S, US_PER_HOUR, "10s", "a host whose beat stands for so long gives no sign of life" },
     { "storage-silent", SETTING_DURATION, AT(storage_silent_us), US_PER_S, US_PER_HOUR, "15s", "storage that does not answer for so long has failed" },
     { "storage-slow", SETTING_DURATION, AT(storage_slow_us), US_PER_MS, US_PER_MINUTE, "1s", "storage is degraded when one probe in twenty takes longer" },
+    { "storage-errors", SETTING_INTEGER, AT(storage_error_percent), 0, 100, "5", "it is degraded when more percent of the last 32 probes fail" },
+    { "storage-paths", SETTING_INTEGER, AT(storage_paths), 0, 1000, "0", "it is degraded when fewer paths of its multipath device work; 0: when one does not" },
     { "storage-full", SETTING_INTEGER, AT(storage_full_percent), 0, 50, "2", "percent of free space below which it is full" },
     { "lease-storage", SETTING_STRING, AT(lease_storage), 0, 0, NULL,
       "NAME of the storage where leases are kept: a VM with a disk there runs only on the host that holds its lease; the same on all hosts" },

@@ -15,7 +15,7 @@ typedef struct HostSettings {
     char **storage;
     char *lease_storage, *lease_backend;
     int64_t lease_valid_us, lease_io_us;
-    int64_t storage_interval_us, storage_gone_us, storage_silent_us, storage_slow_us, storage_full_percent;
+    int64_t storage_interval_us, storage_gone_us, storage_silent_us, storage_slow_us, storage_full_percent, storage_error_percent, storage_paths;
     int64_t peer_interval_us, peer_misses;
     int64_t relay_bytes_per_s, relay_vsock;
     bool no_relay;

@@ -303,7 +303,9 @@ static bool start_storage(Parts *parts, const HostSettings *s, GError **error)
                                      .silent_us = s->storage_silent_us,
                                      .slow_us = s->storage_slow_us,
                                      .outlive = true,
-                                     .full_percent = (unsigned) s->storage_full_percent };
+                                     .full_percent = (unsigned) s->storage_full_percent,
+                                     .error_percent = (unsigned) s->storage_error_percent,
+                                     .paths = (unsigned) s->storage_paths };
 
     parts->storage = storage_new(parts->host, &options, error);
     return parts->storage != NULL;

@@ -87,6 +87,16 @@ static unsigned errors_in_window(const Health *h)
     return n;
 }
 
+/* One slow answer after the start is what every busy host has. */
+static bool is_slow(const Health *h, int64_t limit_us)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < h->n; i++)
+        n += h->latency_us[i] > limit_us;
+    return n > 1 && health_percentile_us(h, 95) > limit_us;
+}
+
 static bool is_failed(Health *h, int64_t now_us)
 {
     int64_t silent_us = now_us - h->heard_us;
@@ -110,14 +120,14 @@ static bool is_full(Health *h)
 
 static bool is_degraded(Health *h)
 {
-    int64_t p95_us = health_percentile_us(h, 95), limit_us = h->state == HEALTH_DEGRADED ? h->limits.slow_us / 2 : h->limits.slow_us;
-    unsigned errors = errors_in_window(h);
+    int64_t limit_us = h->state == HEALTH_DEGRADED ? h->limits.slow_us / 2 : h->limits.slow_us;
+    unsigned errors = errors_in_window(h), paths = h->limits.paths != 0 ? MIN(h->limits.paths, h->paths) : h->paths;
 
-    if (errors > 0)
+    if (errors * 100 > h->limits.error_percent * HEALTH_WINDOW)
         g_snprintf(h->reason, sizeof h->reason, "%u of the last %u tries failed", errors, h->n);
-    else if (p95_us > limit_us)
-        g_snprintf(h->reason, sizeof h->reason, "slow: one in twenty takes longer than %d ms", (int) (p95_us / US_PER_MS));
-    else if (h->paths_up < h->paths)
+    else if (is_slow(h, limit_us))
+        g_snprintf(h->reason, sizeof h->reason, "slow: one in twenty takes longer than %d ms", (int) (health_percentile_us(h, 95) / US_PER_MS));
+    else if (h->paths_up < paths)
         g_snprintf(h->reason, sizeof h->reason, "%u of %u paths work", h->paths_up, h->paths);
     else
         return false;

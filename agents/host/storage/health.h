@@ -9,10 +9,12 @@ typedef enum { HEALTH_UNKNOWN, HEALTH_WELL, HEALTH_DEGRADED, HEALTH_FULL, HEALTH
 #define HEALTH_WINDOW 32 /* cycles */
 
 typedef struct HealthLimits {
-    int64_t slow_us;      /* a 95th percentile above it is degraded, until it is below half of it */
+    int64_t slow_us;      /* a 95th percentile above it is degraded, until it is below half of it; one slow beat alone never is */
     int64_t silent_us;    /* no word for so long: failed */
     unsigned errors;      /* in a row: failed, until as many beats in a row */
     unsigned full_percent; /* free space below it: full, until one percent above */
+    unsigned error_percent; /* of the window; more errors are degraded */
+    unsigned paths;       /* fewer that work are degraded; 0: any that does not */
 } HealthLimits;
 
 typedef struct Health {

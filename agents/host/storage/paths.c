@@ -47,6 +47,8 @@ static void follow(const char *device, unsigned depth, unsigned *paths, unsigned
     }
 }
 
+void paths_below(const char *device, unsigned *paths, unsigned *up) { follow(device, 0, paths, up); }
+
 /* The device of the mount @folder is in, by the kernel's list of mounts: stat() could hang. Caller frees; NULL: none. */
 static char *device_of(const char *folder)
 {
@@ -77,5 +79,5 @@ void paths_of(const char *folder, unsigned *ret_paths, unsigned *ret_up)
 
     *ret_paths = *ret_up = 0;
     if (device != NULL)
-        follow(device, 0, ret_paths, ret_up);
+        paths_below(device, ret_paths, ret_up);
 }

@@ -5,5 +5,7 @@
 
 /* Both 0 where there is no multipath device. */
 void paths_of(const char *folder, unsigned *ret_paths, unsigned *ret_up);
+/* The same below a block device, a folder of /sys; adds to what is counted. */
+void paths_below(const char *device, unsigned *paths, unsigned *up);
 
 #endif

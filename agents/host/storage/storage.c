@@ -367,7 +367,7 @@ static void tell_domains(Storage *storage)
 Storage *storage_new(Host *host, const StorageOptions *options, GError **error)
 {
     g_autoptr(Storage) storage = g_new0(Storage, 1);
-    const HealthLimits limits = { options->slow_us, options->silent_us, ERRORS_TO_FAIL, options->full_percent };
+    const HealthLimits limits = { options->slow_us, options->silent_us, ERRORS_TO_FAIL, options->full_percent, options->error_percent, options->paths };
 
     storage->host = host;
     storage->options = *options;

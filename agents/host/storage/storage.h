@@ -14,7 +14,7 @@ typedef struct StorageOptions {
     int64_t interval_us;        /* from the end of one cycle to the next */
     int64_t gone_us;            /* another host's beat stands for so long: it gives no sign of life */
     int64_t silent_us, slow_us; /* see health.h */
-    unsigned full_percent;
+    unsigned full_percent, error_percent, paths; /* see health.h */
     bool outlive;               /* at the end the probes go on beating: the host is not dead because its agent is */
 } StorageOptions;
 

@@ -1,6 +1,7 @@
 #include "agents/host/host_stand.h"
 #include "agents/host/storage/beat.h"
 #include "agents/host/storage/health.h"
+#include "agents/host/storage/paths.h"
 #include "agents/host/storage/storage.h"
 
 #include "lib/base/clock.h"
@@ -107,6 +108,63 @@ static void test_lost_paths_are_degraded(void)
     beats(&h, 5, US_PER_MS, &now_us);
     expect(&h, HEALTH_DEGRADED);
     g_assert_cmpstr(h.reason, ==, "3 of 4 paths work");
+}
+
+/* What a copy of many disks may follow from is not one hiccup. */
+static void test_one_hiccup_is_not_degraded(void)
+{
+    const HealthLimits some = { 500 * US_PER_MS, 15 * US_PER_S, 3, 5, .error_percent = 5, .paths = 2 };
+    Health h;
+    int64_t now_us = 0;
+
+    health_init(&h, &some, now_us);
+    beats(&h, 1, 2 * US_PER_S, &now_us);
+    expect(&h, HEALTH_WELL);
+    beats(&h, 3, US_PER_MS, &now_us);
+    health_error(&h, EIO, "write", now_us);
+    health_judge(&h, now_us);
+    expect(&h, HEALTH_WELL);
+    beats(&h, 3, US_PER_MS, &now_us);
+    health_error(&h, EIO, "write", now_us);
+    g_assert_true(health_judge(&h, now_us));
+    expect(&h, HEALTH_DEGRADED);
+    g_assert_cmpstr(h.reason, ==, "2 of the last 9 tries failed");
+    beats(&h, HEALTH_WINDOW, US_PER_MS, &now_us);
+    expect(&h, HEALTH_WELL);
+    health_paths(&h, 4, 2);
+    beats(&h, 1, US_PER_MS, &now_us);
+    expect(&h, HEALTH_WELL);
+    health_paths(&h, 4, 1);
+    beats(&h, 1, US_PER_MS, &now_us);
+    expect(&h, HEALTH_DEGRADED);
+    health_paths(&h, 1, 1); /* it has no more */
+    beats(&h, 1, US_PER_MS, &now_us);
+    expect(&h, HEALTH_WELL);
+}
+
+static void put_file(const char *folder, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL), *in = g_path_get_dirname(path);
+
+    g_assert_cmpint(g_mkdir_with_parents(in, 0755), ==, 0);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+/* A volume on a multipath device on four disks, as /sys shows it. */
+static void test_paths_of_a_volume(void)
+{
+    g_autoptr(HostStand) here = host_stand_new();
+    unsigned paths = 0, up = 0;
+
+    put_file(here->folder, "dm/uuid", "LVM-abc\n");
+    put_file(here->folder, "slaves/dm-0/dm/uuid", "mpath-3600a0b8000\n");
+    put_file(here->folder, "slaves/dm-0/slaves/sda/device/state", "running\n");
+    put_file(here->folder, "slaves/dm-0/slaves/sdb/device/state", "offline\n");
+    put_file(here->folder, "slaves/dm-0/slaves/sdc/device/state", "transport-offline\n");
+    put_file(here->folder, "slaves/dm-0/slaves/nvme0c0n1/device/state", "live\n");
+    paths_below(here->folder, &paths, &up);
+    g_assert_cmpuint(paths, ==, 4);
+    g_assert_cmpuint(up, ==, 2);
 }
 
 static void test_a_torn_beat_is_none(void)
@@ -242,6 +300,8 @@ int main(int argc, char **argv)
     g_test_add_func("/storage/health/slow", test_slow_is_degraded_until_it_is_quick_again);
     g_test_add_func("/storage/health/full", test_full_is_no_failure);
     g_test_add_func("/storage/health/paths", test_lost_paths_are_degraded);
+    g_test_add_func("/storage/health/hiccup", test_one_hiccup_is_not_degraded);
+    g_test_add_func("/storage/multipath", test_paths_of_a_volume);
     g_test_add_func("/storage/beat", test_a_torn_beat_is_none);
     g_test_add_func("/storage/hosts", test_hosts_see_each_other);
     g_test_add_func("/storage/failed", test_a_folder_that_goes_is_a_failure);
