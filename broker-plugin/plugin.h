@@ -149,7 +149,7 @@ struct mend_host { /* one per plugin instance; first member of the host's own ob
     /* --- MEND_CAP_PEER_DROP -------------------------------------------------------------------- */
     mend_rc  (*peer_drop)(mend_host *, mend_id peer, mend_str reason);
     /* --- MEND_CAP_DECLARE ---------------------------------------------------------------------- */
-    /* Existing with the same shape: OK; other shape: HELD. LIMIT: too many. */
+    /* Existing with the same shape: OK; other shape: HELD. LIMIT: too many. A host beside another broker answers before that one has. */
     mend_rc  (*declare)(mend_host *, const mend_node *);
     mend_rc  (*undeclare)(mend_host *, mend_str address);    /* what it held goes to its dead letters */
     /* --- MEND_CAP_STATE ------------------------------------------------------------------------ */
