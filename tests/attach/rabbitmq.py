@@ -128,6 +128,8 @@ class Cluster:
         with open(cookie, 'w') as out:
             out.write(os.urandom(16).hex())
         os.chmod(cookie, 0o400)
+        self.names = subprocess.Popen(['epmd', '-port', str(self.epmd), '-address', '127.0.0.1'], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                      stderr=subprocess.DEVNULL) # else the first node leaves one behind
 
     def __enter__(self):
         return self
@@ -139,7 +141,8 @@ class Cluster:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(node.pid(), signal.SIGKILL)
             node.end()
-        subprocess.run(['epmd', '-port', str(self.epmd), '-kill'], capture_output=True, check=False)
+        self.names.kill()
+        self.names.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self, extra=''):

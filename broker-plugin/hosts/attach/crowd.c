@@ -3,8 +3,7 @@
  * us) until the last of its connections ends. Agents have a user each, and so have engines.
  *
  * After a time in which nobody told us of connections those from before are old: they may still be there, on another node of the broker.
- * Old ones end when they are told to, or when their user comes by another connection. A connection of the broker's own telling may be a
- * session: those with the same far end are of one connection.
+ * Old ones end when they are told to, or when their user comes by another connection.
  *
  * A user that went and is heard afterwards said it before: it keeps the number of the peer that is gone, until the broker tells of a new
  * connection. Where nobody tells of connections, users only come. */
@@ -25,7 +24,7 @@ typedef struct Peer {
     bool gone;
 } Peer;
 
-typedef struct Way { char *user, *where; unsigned age; } Way;
+typedef struct Way { char *user; unsigned age; } Way;
 
 struct Crowd {
     Attach *attach;
@@ -59,7 +58,6 @@ static const char *role_of(const char *user)
 static void way_free(Way *way)
 {
     g_free(way->user);
-    g_free(way->where);
     g_free(way);
 }
 
@@ -152,8 +150,8 @@ mend_id crowd_speaker(Crowd *c, const char *user, bool own)
     return peer->id;
 }
 
-/* @peer comes by @where: what is left of it from before we were told is either that way, or over. */
-static void renew_old(Crowd *c, Peer *peer, const char *where)
+/* @peer comes by a new way: what is left of it from before we were told is over. */
+static void end_old(Crowd *c, Peer *peer)
 {
     GHashTableIter i;
     Way *way;
@@ -162,10 +160,6 @@ static void renew_old(Crowd *c, Peer *peer, const char *where)
     while (c->age > 0 && g_hash_table_iter_next(&i, NULL, (gpointer *) &way)) {
         if (way->age == c->age || strcmp(way->user, peer->user) != 0)
             continue;
-        if (strcmp(way->where, where) == 0) {
-            way->age = c->age;
-            continue;
-        }
         peer->connections -= MIN(peer->connections, 1u);
         g_hash_table_iter_remove(&i);
     }
@@ -178,12 +172,15 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
     bool opened = peer == NULL || peer->gone;
     Way *way;
 
-    if (g_hash_table_contains(c->connections, key) || g_hash_table_size(c->connections) >= PEERS_MAX)
+    way = g_hash_table_lookup(c->connections, key);
+    if (way != NULL)
+        way->age = c->age; /* told again, or one more session of it */
+    if (way != NULL || g_hash_table_size(c->connections) >= PEERS_MAX)
         return;
     way = g_new(Way, 1);
-    *way = (Way) { g_strdup(user), g_strdup(where), c->age };
+    *way = (Way) { g_strdup(user), c->age };
     if (peer != NULL)
-        renew_old(c, peer, where);
+        end_old(c, peer);
     g_hash_table_insert(c->connections, g_strdup(key), way);
     if (peer != NULL && peer->gone) {
         forget(c, peer);

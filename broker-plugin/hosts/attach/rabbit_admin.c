@@ -332,24 +332,33 @@ static char *header(const amqp_table_t *headers, const char *key)
     return NULL;
 }
 
+static bool has_header(const amqp_table_t *headers, const char *key)
+{
+    for (int i = 0; i < headers->num_entries; i++)
+        if (headers->entries[i].key.len == strlen(key) && memcmp(headers->entries[i].key.bytes, key, strlen(key)) == 0)
+            return true;
+    return false;
+}
+
+/* connection.created comes for each session of a connection, connection.closed for each session and then, with client_properties, for
+ * the connection itself. All carry its name; only the last says that it is over. */
 static void on_event(RabbitAdmin *a, const amqp_envelope_t *e)
 {
     const amqp_table_t *headers = &e->message.properties.headers;
-    g_autofree char *key = NULL, *user = NULL, *where = NULL, *protocol = NULL;
+    g_autofree char *key = NULL, *user = NULL, *protocol = NULL;
 
-    if ((e->message.properties._flags & AMQP_BASIC_HEADERS_FLAG) == 0 || (key = header(headers, "pid")) == NULL)
+    if ((e->message.properties._flags & AMQP_BASIC_HEADERS_FLAG) == 0 || (key = header(headers, "name")) == NULL)
         return;
     if (e->routing_key.len == strlen("connection.closed") && memcmp(e->routing_key.bytes, "connection.closed", e->routing_key.len) == 0) {
-        say(a, (Word) { .kind = WORD_CLOSED, .key = g_steal_pointer(&key) });
+        if (has_header(headers, "client_properties"))
+            say(a, (Word) { .kind = WORD_CLOSED, .key = g_steal_pointer(&key) });
         return;
     }
     user = header(headers, "user");
-    where = header(headers, "name");
     protocol = header(headers, "protocol");
     if (user == NULL || protocol == NULL || strstr(protocol, "1.0") == NULL) /* those of AMQP 0-9-1 are no peers */
         return;
-    say(a, (Word) { .kind = WORD_OPENED, .key = g_steal_pointer(&key), .user = g_steal_pointer(&user),
-                    .where = where != NULL ? g_strndup(where, strcspn(where, " ")) : g_strdup("") });
+    say(a, (Word) { .kind = WORD_OPENED, .user = g_steal_pointer(&user), .where = g_strndup(key, strcspn(key, " ")), .key = g_strdup(key) });
 }
 
 static void listen_events(RabbitAdmin *a, Connection *c)

@@ -36,7 +36,8 @@ static void test_comes_and_goes(void)
     id = crowd_speaker(a->crowd, "agent-1", false);
     g_assert_cmpint(crowd_get(&a->table, id, &peer), ==, MEND_OK);
     g_assert_true(str_equal(peer.user, "agent-1") && str_equal(peer.role, "agent") && str_equal(peer.address, "10.0.0.1:1"));
-    crowd_opened("pid-2", "agent-1", "10.0.0.1:1", a); /* a session of the same connection */
+    crowd_opened("pid-1", "agent-1", "10.0.0.1:1", a); /* told again */
+    crowd_opened("pid-2", "agent-1", "10.0.0.1:9", a); /* a second connection */
     crowd_closed("pid-1", a);
     g_assert_true(here(a, id));
     crowd_closed("pid-2", a);
@@ -82,8 +83,7 @@ static void test_not_told_for_a_while(void)
     back = crowd_speaker(a->crowd, "agent-1", false);
     crowd_unknown(a); /* our node died */
     g_assert_true(here(a, other_node) && here(a, back));
-    crowd_opened("n2-9", "engine", "10.0.0.2:1", a); /* one more session of what was there before */
-    crowd_closed("n2-9", a);
+    crowd_opened("n2-1", "engine", "10.0.0.2:1", a); /* one more session of what was there before */
     g_assert_true(here(a, other_node));
     crowd_closed("n2-1", a);
     g_assert_false(here(a, other_node));
