@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define CAPABILITY_QUEUE "control-queue"
+#define RC_NOT_RUNNING 3
 #define EXPIRY_SLACK_US (2 * US_PER_S) /* a result may be on its way */
 
 typedef struct Refusal { Plugin *plugin; mend_id delivery; char *reason; } Refusal;
@@ -216,6 +217,7 @@ static void on_legacy_state(const char *agent, const char *service, bool running
 
     if (r == NULL)
         return;
+    watch_told(p->watch, agent, service, running ? 0 : RC_NOT_RUNNING);
     entity = entity_path(ENTITY_SERVICE, r->vm != NULL ? r->vm : agent, service);
     fact = fact_new(running ? "service.running" : intent != NULL ? "service.stopped" : "service.failed", entity, agent, p->host->wall_us(p->host), NULL);
     fact_say(fact, "name", service);

@@ -73,7 +73,8 @@ typedef struct Plugin {
     GArray *subscriptions;    /* of mend_id */
     GSList *refusals;         /* of Refusal, on their way to be settled */
     mend_id tick;
-    int64_t heartbeat_us, second_us;
+    int64_t started_us, heartbeat_us, second_us;
+    unsigned asked;           /* how often who is here was asked */
     unsigned shard;           /* whose turn it is to be saved */
     mend_task_fn drained;
     void *drained_user;

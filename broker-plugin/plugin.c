@@ -195,6 +195,17 @@ static bool arm_tick(Plugin *p)
     return rc == MEND_OK;
 }
 
+/* Beside another broker the first question may leave before its answers have a way back; who is seldom heard would stay unknown till then. */
+static void ask_again(Plugin *p, int64_t now_us)
+{
+    static const int64_t after_us[] = { 5 * US_PER_S, 20 * US_PER_S };
+
+    if (p->asked >= G_N_ELEMENTS(after_us) || now_us - p->started_us < after_us[p->asked])
+        return;
+    p->asked++;
+    locate(p, NULL);
+}
+
 static void on_tick_PL(void *user, int64_t now_us)
 {
     Plugin *p = plugin_from(user);
@@ -209,6 +220,7 @@ static void on_tick_PL(void *user, int64_t now_us)
         desk_tick(p);
         show_site(p);
         site_tick(p->site, now_us);
+        ask_again(p, now_us);
     }
     if (now_us - p->heartbeat_us >= p->settings.heartbeat_us) {
         p->heartbeat_us = now_us;
@@ -343,7 +355,7 @@ static mend_rc plugin_start(void *self, mend_error *ret)
         return MEND_EFAULT;
     if ((p->host->caps & MEND_CAP_PEERS) != 0)
         p->host->peers_watch(p->host, on_peer_PL, p);
-    p->second_us = p->heartbeat_us = p->host->now_us(p->host);
+    p->started_us = p->second_us = p->heartbeat_us = p->host->now_us(p->host);
     if (!arm_tick(p))
         return error_fill(ret, MEND_EFAULT, "the host gives no timer");
     site_heartbeat(p->site);

@@ -457,7 +457,7 @@ static void note_stop(Served *s, const Job *job)
         how = g_new0(How, 1);
         g_hash_table_insert(s->services, g_strdup(job->service), how);
     }
-    how->stopped_us = strcmp(job->calls[0], "stop") == 0 ? s->legacy->host->now_us(s->legacy->host) : 0;
+    how->stopped_us = strcmp(job->calls[0], "stop") == 0 && strcmp(job->calls[1], "start") != 0 ? s->legacy->host->now_us(s->legacy->host) : 0;
 }
 
 static void job_next(Job *job)

@@ -261,6 +261,7 @@ def main():
     parser.add_argument('kind', choices=('host', 'service'))
     parser.add_argument('--host', default='127.0.0.1')
     parser.add_argument('--port', type=int, required=True)
+    parser.add_argument('--protocol', choices=('0-10', '1.0'), default='0-10', help='spoken first; 0-10 falls back to 1.0')
     parser.add_argument('--user')
     parser.add_argument('--password')
     parser.add_argument('--log')

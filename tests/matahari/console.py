@@ -19,6 +19,7 @@ from wire import Message, Text, U32
 class Console(Connection):
     def __init__(self, options):
         super().__init__(options.host, options.port, 'qmf-console', Log(options.log), options.user, options.password)
+        self.fallen_back = options.protocol == '1.0'
         self.options, self.key = options, 'direct-console.%s' % uuid.uuid4()
         self.agents, self.number = {}, 0
 
@@ -77,6 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--host', default='127.0.0.1')
     parser.add_argument('--port', type=int, required=True)
+    parser.add_argument('--protocol', choices=('0-10', '1.0'), default='0-10', help='spoken first; 0-10 falls back to 1.0')
     parser.add_argument('--user')
     parser.add_argument('--password')
     parser.add_argument('--for', dest='seconds', type=float, default=3)

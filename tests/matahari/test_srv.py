@@ -95,8 +95,7 @@ class Srv(unittest.TestCase):
         self.assertNotEqual(refused.returncode, 0)
         self.assertIn(('_matahari._tls.example', SRV), self.names.asked)
         told = self.mend.mend('agents', '--broker', 'amqps+srv://example?tls=localhost')
-        self.assertIn('mend-broker', told.stdout + 'mend-broker')
-        self.assertEqual(told.returncode, 0)
+        self.assertIn('agent', told.stdout)
 
     def test_a_domain_without_brokers_is_a_clear_error(self):
         failed = self.mend.mend('agents', '--broker', 'amqp+srv://nothing.example', check=False)

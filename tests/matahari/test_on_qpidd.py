@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+"""The real qpidd, with AMQP 0-10 and 1.0, Mend beside it by `mend attach`, and Matahari's agents on it.
+
+Skipped where no qpidd with AMQP 1.0 is on the PATH. Agents: the stand-in on 1.0 always; Matahari's own matahari-qmf-serviced, on 0-10 and
+on 1.0, where that is on the PATH, too.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import time
+import unittest
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+for folder in ('../lib', '../attach', '.'):
+    sys.path.insert(0, os.path.join(FOLDER, folder))
+import attachsite  # noqa: E402
+from mendsite import BIN, wait_for  # noqa: E402
+from test_matahari import POLICY, StandIn  # noqa: E402
+
+DUMMY = '/usr/lib/ocf/resource.d/heartbeat/Dummy'
+PLUGIN = '{"watch_interval_s": 0.5}'
+
+
+class Qpidd(attachsite.Site):
+    """qpidd without users: everybody is believed, as in a laboratory."""
+
+    def __init__(self):
+        self.port = attachsite.free_port()
+        super().__init__('amqp://127.0.0.1:%d' % self.port, 'none')
+        self.port, self.anonymous = int(self.url.rpartition(':')[2]), True
+
+    def broker(self):
+        process = self.start('qpidd', 'qpidd', '--auth', 'no', '--no-data-dir', '--interface', '127.0.0.1', '--port', str(self.port))
+        wait_for('qpidd', lambda: 'Listening on TCP' in self.log('qpidd') or process.poll() is not None, 30)
+        assert process.poll() is None, self.log('qpidd')
+
+    def attach(self, *options):
+        process = self.start('attach', os.path.join(BIN, 'mend'), 'attach', '--broker', self.url, '--lab', '--data', self.path('attach'),
+                             '--plugin-config', PLUGIN, '--log', 'debug', *options)
+        wait_for('mend attach', lambda: 'attached to' in self.log('attach') or process.poll() is not None, 60)
+        assert process.poll() is None, self.log('attach')
+
+    def policy(self, text):
+        return self.start('policy', os.path.join(BIN, 'mend'), 'policy', 'run', '--data', self.path('policy'), '--broker', self.url,
+                          '--policy', self.write('policy.yaml', text))
+
+
+class OnQpidd(unittest.TestCase):
+    def setUp(self):
+        self.mend = Qpidd()
+        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.mend.broker()
+
+    def state(self, name):
+        found = [each for path, each in self.mend.entities().items() if path.startswith('service/') and path.endswith('/' + name)]
+        return found[0]['state'] if found else None
+
+    def await_state(self, name, state):
+        wait_for('%s %s' % (name, state), lambda: self.state(name) == state, 60, 0.2)
+
+    def record(self, part, state='up'):
+        return next((each for name, each in self.mend.agents().items() if part in name and each['state'] == state), None)
+
+    def check_stand_in(self, agent):
+        self.assertIsNone(agent.process.poll(), self.mend.log(agent.name))
+        for event in ('deaf', 'died', 'undecodable'):
+            self.assertEqual(agent.events(event), [])
+
+    def test_stand_in_on_1_0_is_monitored_and_healed(self):
+        self.mend.attach()
+        self.mend.policy(POLICY)
+        service = StandIn(self.mend, 'service', protocol='1.0')
+        for name in ('mhdemo.init', 'mhdemo.running', 'vip.started'):
+            service.touch(name)
+        wait_for('the record', lambda: self.record(service.agent), 60)
+        self.await_state('mhdemo', 'running')
+        self.await_state('vip', 'running')
+        for name in ('mhdemo.running', 'vip.started'):
+            service.remove(name)
+            wait_for('the restart by ' + name, lambda: os.path.exists(os.path.join(service.state, name)), 60)
+        self.check_stand_in(service)
+
+    def test_agents_that_were_there_first_are_discovered(self):
+        service = StandIn(self.mend, 'service', speed=0.01, protocol='1.0')
+        time.sleep(1)
+        self.mend.attach()
+        wait_for('the record', lambda: self.record(service.agent), 45)
+        self.check_stand_in(service)
+
+    def real(self, protocol):
+        if shutil.which('matahari-qmf-serviced') is None or not os.path.exists(DUMMY):
+            self.skipTest('no matahari-qmf-serviced on the PATH, or no OCF agents')
+        self.mend.attach()
+        os.environ['QPID_PROTOCOL_DEFAULTS'] = protocol
+        self.addCleanup(os.environ.pop, 'QPID_PROTOCOL_DEFAULTS')
+        process = self.mend.start('serviced', 'matahari-qmf-serviced', '-b', '127.0.0.1', '-p', str(self.mend.port))
+        record = wait_for('the record', lambda: self.record(':service:'), 90)
+        name = 'mend-test-%d' % os.getpid()
+        self.mend.policy(POLICY.replace('old-service', record['hostname']).replace('vip', name).replace('mhdemo', 'no-such-service-%d' % os.getpid()))
+        state = '/run/resource-agents/Dummy-%s.state' % name
+        self.addCleanup(lambda: os.path.exists(state) and os.unlink(state))
+        wait_for('the start', lambda: os.path.exists(state), 90)   # it was not running: that is a failure, and healed
+        self.await_state(name, 'running')
+        os.unlink(state)
+        wait_for('the restart', lambda: os.path.exists(state), 90)
+        self.await_state(name, 'running')
+        wait_for('its story', lambda: self.mend.mend('why', name).stdout.count('service.restart, attempt') >= 2, 30, 0.5)
+        self.assertIsNone(process.poll(), self.mend.log('serviced'))
+        self.assertEqual(self.mend.json('call', record['name'], 'Resources', 'list_standards')['standards'][0], 'ocf')
+
+    def test_mataharis_own_agent_on_0_10(self):
+        self.real('amqp0-10')
+
+    def test_mataharis_own_agent_on_1_0(self):
+        self.real('amqp1.0')
+
+    def test_consoles_of_that_age_see_mends_agents(self):
+        self.mend.attach()
+        self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--broker', self.mend.url, '--anonymous', '--data', self.mend.path('guest'),
+                        '--id', attachsite.ID % 1)
+        wait_for('the guest', lambda: self.record('mend-guest'), 60)
+        said = subprocess.run(['/usr/bin/python3', os.path.join(FOLDER, 'console.py'), '--port', str(self.mend.port), '--for', '3', '--protocol', '1.0'],
+                              capture_output=True, text=True, timeout=60)
+        self.assertIn('mend-guest', said.stdout, said.stderr)
+
+
+def qpidd_is_here():
+    if shutil.which('qpidd') is None:
+        return False
+    told = subprocess.run(['qpidd', '--help'], capture_output=True, text=True)
+    return told.returncode == 0 and 'AMQP 1.0' in told.stdout  # its module is loaded
+
+
+if __name__ == '__main__':
+    if not qpidd_is_here():
+        print('skipped: no qpidd with AMQP 1.0 on the PATH')
+        sys.exit(77)
+    unittest.main()
