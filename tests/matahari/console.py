@@ -19,7 +19,7 @@ from wire import Message, Text, U32
 class Console(Connection):
     def __init__(self, options):
         super().__init__(options.host, options.port, 'qmf-console', Log(options.log), options.user, options.password)
-        self.fallen_back = options.protocol == '1.0'
+        self.fallen_back = getattr(options, 'protocol', None) == '1.0'
         self.options, self.key = options, 'direct-console.%s' % uuid.uuid4()
         self.agents, self.number = {}, 0
 

@@ -107,7 +107,7 @@ class Agent(Connection):
     def __init__(self, options, product, process):
         super().__init__(options.host, options.port, process, Log(options.log), options.user, options.password)
         self.options, self.product = options, product
-        self.fallen_back = options.protocol == '1.0'
+        self.fallen_back = getattr(options, 'protocol', None) == '1.0'
         self.instance = options.instance or str(uuid.uuid4())
         self.name = 'matahariproject.org:%s:%s' % (product, self.instance)
         self.route = 'direct-agent.route.%s' % uuid.uuid4()
