@@ -63,7 +63,7 @@ const char *host_name(const Host *host) { return host->identity->hostname; }
 const char *host_data(const Host *host) { return host->data; }
 QmfAgent *host_agent(const Host *host) { return host->agent; }
 
-void host_work(Host *host, const char *lane, HostWorkFn work, HostDoneFn done, void *data)
+void host_work(Host *host, const char *lane, HostWorkFn work, HostDoneFn done, HostDropFn drop, void *data)
 {
-    work_add(host->work, lane, work, done, data);
+    work_add(host->work, lane, work, done, drop, data);
 }

@@ -63,9 +63,11 @@ void host_call_refused(HostCall *call, const char *error, const char *text);
 
 typedef void (*HostWorkFn)(void *data); /* another thread: must not touch Host */
 typedef void (*HostDoneFn)(void *data); /* main loop */
+typedef void (*HostDropFn)(void *data); /* main loop */
 /* Runs @work in a thread, then @done in the main loop; work of one @lane one after the other, first come first served; NULL: at once,
- * beside all others. At most HOST_WORKERS at a time; further ones wait. Work cannot be taken back: it ends by its own time limits. */
+ * beside all others. At most HOST_WORKERS at a time; further ones wait. Work cannot be taken back: it ends by its own time limits.
+ * Once the host ends @done is not called any more; then @drop frees @data (main loop; parts are gone by then). NULL: nothing to free. */
 #define HOST_WORKERS 32
-void host_work(Host *host, const char *lane, HostWorkFn work, HostDoneFn done, void *data);
+void host_work(Host *host, const char *lane, HostWorkFn work, HostDoneFn done, HostDropFn drop, void *data);
 
 #endif

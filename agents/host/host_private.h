@@ -39,7 +39,7 @@ void telling_set_online(Telling *telling, bool online);
 /* work.c */
 Work *work_new(void);
 void work_free(Work *work);
-void work_add(Work *work, const char *lane, HostWorkFn fn, HostDoneFn done, void *data);
+void work_add(Work *work, const char *lane, HostWorkFn fn, HostDoneFn done, HostDropFn drop, void *data);
 
 /* calls.c */
 void calls_attach(Host *host);

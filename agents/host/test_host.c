@@ -77,12 +77,13 @@ static void test_unknown_argument_is_left_out(void)
 
 static void on_stop(HostCall *call, void *user)
 {
-    Value *values = value_map();
+    Value *values;
 
     if (strcmp(host_call_name(call), "a") != 0) {
         host_call_refused(call, COMMAND_ERROR_NOT_FOUND, "no such VM here");
         return;
     }
+    values = value_map();
     value_set(values, "was", value_string("running"));
     if (user != NULL)
         host_call_failed(call, COMMAND_ERROR_FAILED, values, "it would not");
@@ -144,10 +145,10 @@ static void test_lanes(void)
     unsigned left = 4;
     Turn turns[] = { { order, &left, 'a', 300 }, { order, &left, 'b', 0 }, { order, &left, 'x', 0 }, { order, &left, 'y', 10 } };
 
-    host_work(stand->host, "vm/1", turn_work, turn_done, &turns[0]);
-    host_work(stand->host, "vm/1", turn_work, turn_done, &turns[1]);
-    host_work(stand->host, "vm/2", turn_work, turn_done, &turns[2]);
-    host_work(stand->host, NULL, turn_work, turn_done, &turns[3]);
+    host_work(stand->host, "vm/1", turn_work, turn_done, NULL, &turns[0]);
+    host_work(stand->host, "vm/1", turn_work, turn_done, NULL, &turns[1]);
+    host_work(stand->host, "vm/2", turn_work, turn_done, NULL, &turns[2]);
+    host_work(stand->host, NULL, turn_work, turn_done, NULL, &turns[3]);
     host_stand_until(all_done, &left, 5000);
     g_assert_cmpstr(order->str, ==, "xyab");
 }
@@ -193,8 +194,8 @@ static void test_work_that_hangs(void)
     int64_t began_us = g_get_monotonic_time();
 
     g_mutex_lock(&gate);
-    host_work(stand->host, "a", hang, never, NULL);
-    host_work(stand->host, "a", hang, never, NULL);
+    host_work(stand->host, "a", hang, never, NULL, NULL);
+    host_work(stand->host, "a", hang, never, NULL, NULL);
     host_stand_free(stand);
     g_assert_cmpint(g_get_monotonic_time() - began_us, <, 10 * G_USEC_PER_SEC);
     g_mutex_unlock(&gate);

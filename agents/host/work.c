@@ -10,6 +10,7 @@ typedef struct Piece {
     char *lane; /* or NULL */
     HostWorkFn fn;
     HostDoneFn done;
+    HostDropFn drop; /* or NULL */
     void *data;
 } Piece;
 
@@ -27,7 +28,16 @@ static void piece_free(Piece *piece)
     g_free(piece);
 }
 
-static void queue_free(void *queue) { g_queue_free_full(queue, (GDestroyNotify) piece_free); }
+static void piece_drop(void *data)
+{
+    Piece *piece = data;
+
+    if (piece->drop != NULL)
+        piece->drop(piece->data);
+    piece_free(piece);
+}
+
+static void queue_free(void *queue) { g_queue_free_full(queue, piece_drop); }
 
 static void begin(Work *work, Piece *piece)
 {
@@ -52,10 +62,12 @@ static gboolean on_done(void *user)
     Work *work = piece->work;
 
     work->busy--;
-    if (!work->ending) {
-        next_of(work, piece->lane);
-        piece->done(piece->data);
+    if (work->ending) {
+        piece_drop(piece);
+        return G_SOURCE_REMOVE;
     }
+    next_of(work, piece->lane);
+    piece->done(piece->data);
     piece_free(piece);
     return G_SOURCE_REMOVE;
 }
@@ -83,12 +95,12 @@ Work *work_new(void)
     return work;
 }
 
-void work_add(Work *work, const char *lane, HostWorkFn fn, HostDoneFn done, void *data)
+void work_add(Work *work, const char *lane, HostWorkFn fn, HostDoneFn done, HostDropFn drop, void *data)
 {
     Piece *piece = g_new(Piece, 1);
     GQueue *queue;
 
-    *piece = (Piece) { work, g_strdup(lane), fn, done, data };
+    *piece = (Piece) { work, g_strdup(lane), fn, done, drop, data };
     if (lane == NULL) {
         begin(work, piece);
         return;

@@ -260,7 +260,7 @@ static void begin(Action *action, bool in_lane)
     if (passes)
         g_thread_unref(g_thread_new("vm-passes", work_alone, action));
     else
-        host_work(actions->host, lane, work, on_ended, action);
+        host_work(actions->host, lane, work, on_ended, NULL, action);
 }
 
 static void on_call(HostCall *call, void *user)

@@ -44,15 +44,22 @@ static void ask_work(void *data)
         virConnectClose(ask->connection);
 }
 
+static void ask_free(void *data)
+{
+    Ask *ask = data;
+
+    g_free(ask->answer);
+    g_free(ask->command);
+    g_free(ask->vm);
+    g_free(ask);
+}
+
 static void ask_done(void *data)
 {
     Ask *ask = data;
 
     ask->done(ask->outcome, ask->answer, ask->user);
-    g_free(ask->answer);
-    g_free(ask->command);
-    g_free(ask->vm);
-    g_free(ask);
+    ask_free(ask);
 }
 
 void agent_ask(Host *host, Connection *connection, const char *vm, const char *command, int limit_s, AgentAskFn done, void *user)
@@ -62,5 +69,5 @@ void agent_ask(Host *host, Connection *connection, const char *vm, const char *c
 
     *ask = (Ask) { .connection = connection_get(connection), .vm = g_strdup(vm), .command = g_strdup(command), .limit_s = limit_s,
                    .done = done, .user = user };
-    host_work(host, lane, ask_work, ask_done, ask);
+    host_work(host, lane, ask_work, ask_done, ask_free, ask);
 }

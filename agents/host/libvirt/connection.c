@@ -96,6 +96,10 @@ void connection_put(virConnectPtr reference)
 
 static void on_close(virConnectPtr unused, int reason, void *opaque);
 
+/* libvirt's test driver is in this process: there is no daemon to lose or to keep alive, and a close callback would be taken, never
+ * called and never freed. */
+static bool is_inside(const char *uri) { return g_str_has_prefix(uri, "test:"); }
+
 /* Callbacks hold the connection: it closes only when they are gone. */
 static void *close_thread(void *data)
 {
@@ -108,7 +112,8 @@ static void *close_thread(void *data)
         if (opened->listeners[i].release != NULL)
             opened->listeners[i].release(opened->connection, opened->found[i]);
     if (opened->connection != NULL) {
-        virConnectUnregisterCloseCallback(opened->connection, on_close);
+        if (!is_inside(opened->uri))
+            virConnectUnregisterCloseCallback(opened->connection, on_close);
         virConnectClose(opened->connection);
     }
     link_unref(opened->link);
@@ -239,7 +244,7 @@ static void make_pool(Opened *opened)
 
     if (opened->error != NULL)
         return;
-    opened->pool = connection_pool_new(opened->uri, g_str_has_prefix(opened->uri, "test:") ? opened->connection : NULL);
+    opened->pool = connection_pool_new(opened->uri, is_inside(opened->uri) ? opened->connection : NULL);
     first = connection_pool_take(opened->pool);
     if (first == NULL)
         g_set_error(&opened->error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", virGetLastErrorMessage());
@@ -256,11 +261,12 @@ static void *open_thread(void *data)
     if (opened->connection == NULL) {
         g_set_error(&opened->error, G_IO_ERROR, G_IO_ERROR_FAILED, "%s", virGetLastErrorMessage());
     } else {
-        loss = g_new(Loss, 1);
-        *loss = (Loss) { link_ref(opened->link), opened->number, NULL };
-        /* Drivers inside this process (test:///) have neither a daemon to lose nor one to keep alive. */
-        if (virConnectRegisterCloseCallback(opened->connection, on_close, loss, loss_free) < 0)
-            loss_free(loss);
+        if (!is_inside(opened->uri)) {
+            loss = g_new(Loss, 1);
+            *loss = (Loss) { link_ref(opened->link), opened->number, NULL };
+            if (virConnectRegisterCloseCallback(opened->connection, on_close, loss, loss_free) < 0)
+                loss_free(loss);
+        }
         prepare(opened);
         make_pool(opened);
         virConnectSetKeepAlive(opened->connection, CONNECTION_KEEPALIVE_S, CONNECTION_KEEPALIVE_COUNT); /* last: no call is made on it from here on */

@@ -41,8 +41,10 @@ static void read_work(void *data)
         virConnectClose(connection);
 }
 
-static void reading_free(Reading *reading)
+static void reading_free(void *data)
 {
+    Reading *reading = data;
+
     connection_pool_unref(reading->pool);
     domain_facts_free(reading->facts);
     g_clear_error(&reading->error);
@@ -111,7 +113,7 @@ void vm_read(Vm *vm)
     reading->n_events = vm->n_events;
     vm->reading = true;
     lane = g_strconcat("read ", vm->id, NULL);
-    host_work(domains->host, lane, read_work, read_done, reading);
+    host_work(domains->host, lane, read_work, read_done, reading_free, reading);
 }
 
 static gboolean on_doubt(void *user)

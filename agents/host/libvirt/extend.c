@@ -251,12 +251,21 @@ static void on_judged(void *data)
         round_over(vm, round);
 }
 
+static void drop_round(void *data)
+{
+    Round *round = data;
+    Extend *extend = round->extend;
+
+    round_free(round);
+    extend_unref(extend);
+}
+
 static void in_thread(Round *round, HostWorkFn work, HostDoneFn done)
 {
     g_autofree char *lane = g_strdup_printf("extend:%s", round->vm);
 
     round->extend->refs++;
-    host_work(round->extend->host, lane, work, done, round);
+    host_work(round->extend->host, lane, work, done, drop_round, round);
 }
 
 static void ask_next(Vm *vm, Round *round);
@@ -452,15 +461,22 @@ static void list_all(void *data)
     virConnectClose(all->connection);
 }
 
+static void all_free(void *data)
+{
+    All *all = data;
+
+    g_ptr_array_unref(all->vms);
+    extend_unref(all->extend);
+    g_free(all);
+}
+
 static void on_all_listed(void *data)
 {
     All *all = data;
 
     for (guint i = 0; !all->extend->closed && i < all->vms->len; i++)
         begin_or_queue(want(all->extend, all->vms->pdata[i], NULL, NULL));
-    g_ptr_array_unref(all->vms);
-    extend_unref(all->extend);
-    g_free(all);
+    all_free(all);
 }
 
 void extend_connected(Extend *extend)
@@ -473,7 +489,7 @@ void extend_connected(Extend *extend)
     all = g_new0(All, 1);
     *all = (All){extend, connection, g_ptr_array_new_with_free_func(g_free)};
     extend->refs++;
-    host_work(extend->host, "extend", list_all, on_all_listed, all);
+    host_work(extend->host, "extend", list_all, on_all_listed, all_free, all);
 }
 
 Extend *extend_new(Host *host, const ExtendOptions *options)

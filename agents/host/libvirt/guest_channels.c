@@ -224,6 +224,15 @@ static void read_work(void *data)
     virConnectClose(reading->connection);
 }
 
+static void reading_free(void *data)
+{
+    Reading *reading = data;
+
+    guest_channel_free(reading->found);
+    session_unref(reading->session);
+    g_free(reading);
+}
+
 static void read_done(void *data)
 {
     Reading *reading = data;
@@ -233,9 +242,7 @@ static void read_done(void *data)
         learn(channels, g_steal_pointer(&reading->found));
     else if (channels != NULL && reading->known)
         forget(channels, reading->vm);
-    guest_channel_free(reading->found);
-    session_unref(reading->session);
-    g_free(reading);
+    reading_free(reading);
 }
 
 static void read_again(Session *session, const char *vm)
@@ -249,7 +256,7 @@ static void read_again(Session *session, const char *vm)
     reading->session = session_ref(session);
     reading->connection = connection;
     g_strlcpy(reading->vm, vm, sizeof reading->vm);
-    host_work(session->channels->host, LANE, read_work, read_done, reading);
+    host_work(session->channels->host, LANE, read_work, read_done, reading_free, reading);
 }
 
 static void on_news(Session *session, virDomainPtr domain)

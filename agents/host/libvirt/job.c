@@ -62,6 +62,8 @@ static void on_polled(void *data)
     job_unref(job);
 }
 
+static void drop_polled(void *job) { job_unref(job); }
+
 static void do_poll(void *data)
 {
     Job *job = data;
@@ -80,7 +82,7 @@ static gboolean on_second(void *user)
         tell(job, "progress");
     if (job->poll != NULL && !job->polling) {
         job->polling = true;
-        host_work(job->host, NULL, do_poll, on_polled, job_ref(job));
+        host_work(job->host, NULL, do_poll, on_polled, drop_polled, job_ref(job));
     }
     return G_SOURCE_CONTINUE;
 }

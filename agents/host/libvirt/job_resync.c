@@ -312,23 +312,28 @@ static gboolean on_again(void *user)
     return G_SOURCE_CONTINUE;
 }
 
+static void look_free(void *data)
+{
+    Look *look = data;
+
+    g_ptr_array_unref(look->at_work);
+    json_decref(look->notes);
+    g_free(look->folder);
+    resync_unref(look->resync);
+    g_free(look);
+}
+
 static void on_looked(void *data)
 {
     Look *look = data;
     Resync *resync = look->resync;
 
     resync->looking = false;
-    for (guint i = 0; i < look->at_work->len; i++) {
-        if (resync->closed)
-            found_unref(look->at_work->pdata[i]);
-        else
-            follow(resync, look->at_work->pdata[i]);
-    }
-    g_ptr_array_unref(look->at_work);
-    json_decref(look->notes);
-    g_free(look->folder);
-    g_free(look);
-    resync_unref(resync);
+    if (!resync->closed)
+        g_ptr_array_set_free_func(look->at_work, NULL);
+    for (guint i = 0; !resync->closed && i < look->at_work->len; i++)
+        follow(resync, look->at_work->pdata[i]);
+    look_free(look);
 }
 
 void resync_now(Resync *resync)
@@ -342,7 +347,7 @@ void resync_now(Resync *resync)
     if (connection == NULL)
         return;
     look = g_new0(Look, 1);
-    *look = (Look){.resync = resync, .connection = connection, .folder = g_strdup(resync->folder), .notes = json_array(), .at_work = g_ptr_array_new()};
+    *look = (Look){.resync = resync, .connection = connection, .folder = g_strdup(resync->folder), .notes = json_array(), .at_work = g_ptr_array_new_with_free_func(found_unref)};
     json_array_foreach(all, i, note) {
         const char *vm = json_string_or(note, "vm", "");
 
@@ -351,7 +356,7 @@ void resync_now(Resync *resync)
     }
     resync->looking = true;
     resync->refs++;
-    host_work(resync->host, "vm-resync", do_look, on_looked, look);
+    host_work(resync->host, "vm-resync", do_look, on_looked, look_free, look);
 }
 
 Resync *resync_new(Host *host, const char *folder, virConnectPtr (*connection)(void *user), bool (*is_at_work)(void *user, const char *vm), void *user)

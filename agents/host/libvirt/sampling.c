@@ -196,8 +196,10 @@ static void take_whole(Sampling *sampling, Sample *sample, Track *track)
     domains_tell_happened(sampling->domains, sample->vm, "sample", "sample", values);
 }
 
-static void asking_free(Asking *asking)
+static void asking_free(void *data)
 {
+    Asking *asking = data;
+
     connection_pool_unref(asking->pool);
     value_unref(asking->pools);
     g_ptr_array_unref(asking->samples);
@@ -252,7 +254,7 @@ static void ask_whole(Sampling *sampling, const char *vm, Track *track)
     asking = asking_new(sampling, pool, vm);
     asking->set_balloon_s = balloon_to_set(sampling, vm, track);
     track->asking = true;
-    host_work(sampling->host, lane, ask_work, whole_done, asking);
+    host_work(sampling->host, lane, ask_work, whole_done, asking_free, asking);
 }
 
 static void take_outside(Sampling *sampling, const Sample *sample)
@@ -308,7 +310,7 @@ static void ask(Sampling *sampling)
     if (asking->want_pools)
         sampling->pools_us = clock_now_us() + POOLS_US;
     sampling->asking = true;
-    host_work(sampling->host, "libvirt-samples", ask_work, ask_done, asking);
+    host_work(sampling->host, "libvirt-samples", ask_work, ask_done, asking_free, asking);
 }
 
 static gboolean on_period(void *user)

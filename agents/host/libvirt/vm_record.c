@@ -31,8 +31,10 @@ static void write_work(void *data)
     file_write(writing->path, writing->text, strlen(writing->text), 0600, &writing->error);
 }
 
-static void writing_free(Writing *writing)
+static void writing_free(void *data)
 {
+    Writing *writing = data;
+
     g_clear_error(&writing->error);
     free(writing->text);
     g_free(writing->path);
@@ -61,7 +63,7 @@ static gboolean on_write(void *user)
     record->dirty = false;
     record->writing = true;
     *writing = (Writing) { record, g_strdup(record->path), json_dumps(record->vms, JSON_INDENT(1) | JSON_SORT_KEYS), NULL };
-    host_work(record->host, "vm-record", write_work, write_done, writing);
+    host_work(record->host, "vm-record", write_work, write_done, writing_free, writing);
     return G_SOURCE_REMOVE;
 }
 

@@ -40,8 +40,10 @@ typedef struct Faults {
     int64_t minor, major;
 } Faults;
 
-static void look_free(Look *look)
+static void look_free(void *data)
 {
+    Look *look = data;
+
     g_clear_pointer(&look->processes, processes_free);
     g_free(look->proc);
     g_free(look->ksm_folder);
@@ -183,7 +185,7 @@ static gboolean on_timer(void *user)
     memory->looking = g_new0(Look, 1);
     *memory->looking = (Look) { .memory = memory, .proc = g_strdup(memory->proc), .ksm_folder = g_strdup(memory->ksm),
                                 .processes = g_steal_pointer(&memory->processes) };
-    host_work(memory->host, LANE, look_work, look_done, memory->looking);
+    host_work(memory->host, LANE, look_work, look_done, look_free, memory->looking);
     return G_SOURCE_CONTINUE;
 }
 
@@ -204,6 +206,15 @@ static void set_work(void *data)
     ksm_write(setting->folder, setting->wanted, &setting->now, &setting->error);
 }
 
+static void setting_free(void *data)
+{
+    KsmSetting *setting = data;
+
+    g_clear_error(&setting->error);
+    g_free(setting->folder);
+    g_free(setting);
+}
+
 static void set_done(void *data)
 {
     KsmSetting *setting = data;
@@ -221,9 +232,7 @@ static void set_done(void *data)
     } else {
         host_call_failed(setting->call, COMMAND_ERROR_FAILED, values, setting->error->message);
     }
-    g_clear_error(&setting->error);
-    g_free(setting->folder);
-    g_free(setting);
+    setting_free(setting);
 }
 
 static void on_set_ksm(HostCall *call, void *user)
@@ -262,7 +271,7 @@ static void on_set_ksm(HostCall *call, void *user)
     }
     setting->call = call;
     setting->folder = g_strdup(memory->ksm);
-    host_work(memory->host, LANE, set_work, set_done, setting);
+    host_work(memory->host, LANE, set_work, set_done, setting_free, setting);
 }
 
 /* ---- the part ---------------------------------------------------------------------------------------------------------------------- */

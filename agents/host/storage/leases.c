@@ -409,6 +409,15 @@ static void is_not_here(Lease *lease)
     }
 }
 
+static void look_free(void *data)
+{
+    Look *look = data;
+
+    g_ptr_array_unref(look->known);
+    g_array_unref(look->found);
+    g_free(look);
+}
+
 static void look_done(void *data)
 {
     Look *look = data;
@@ -436,9 +445,7 @@ static void look_done(void *data)
         if (l->look_again)
             soon(l);
     }
-    g_ptr_array_unref(look->known);
-    g_array_unref(look->found);
-    g_free(look);
+    look_free(look);
 }
 
 static void look_work(void *data)
@@ -466,7 +473,7 @@ static void look_now(Leases *l)
     g_hash_table_iter_init(&iter, l->all);
     while (g_hash_table_iter_next(&iter, &vm, NULL))
         g_ptr_array_add(look->known, g_strdup(vm));
-    host_work(l->host, "leases", look_work, look_done, look);
+    host_work(l->host, "leases", look_work, look_done, look_free, look);
 }
 
 static gboolean on_soon(void *user)
@@ -547,7 +554,7 @@ void leases_acquire(Leases *l, const char *vm, int64_t deadline_us, LeasesAnswer
 
     *w = (Wanted) { .leases = l, .wanted = l->options.wanted, .eyes = l->options.eyes(l->options.user), .deadline_us = deadline_us, .fn = fn, .user = user };
     g_strlcpy(w->vm, vm, sizeof w->vm);
-    host_work(l->host, NULL, wanted_work, wanted_done, w);
+    host_work(l->host, NULL, wanted_work, wanted_done, g_free, w);
 }
 
 void leases_release(Leases *l, const char *vm)
