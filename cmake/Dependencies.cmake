@@ -27,6 +27,7 @@ mend_dependency(CRYPTO  libcrypto>=3.0          libssl-dev)
 mend_dependency(LIBVIRT "libvirt>=9.0"         libvirt-dev)
 mend_dependency(LIBVIRT_QEMU "libvirt-qemu>=9.0" libvirt-dev)
 mend_dependency(LIBVIRT_GLIB "libvirt-glib-1.0>=4.0" libvirt-glib-1.0-dev)
+mend_dependency(SOUP "libsoup-3.0>=3.2" libsoup-3.0-dev)
 
 # Optional parts.
 pkg_check_modules(SANLOCK QUIET IMPORTED_TARGET libsanlock_client)
