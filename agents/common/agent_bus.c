@@ -48,7 +48,8 @@ static void set_attributes(AgentBus *bus)
     qmf_agent_set_attribute(bus->agent, "hostname", value_string(id->hostname));
     qmf_agent_set_attribute(bus->agent, "uuid", value_string(id->machine_id));
     qmf_agent_set_attribute(bus->agent, "mend.vm", value_string(id->id));
-    qmf_agent_set_attribute(bus->agent, "mend.boot_id", value_string(id->boot_id));
+    if (id->boot_id != NULL)
+        qmf_agent_set_attribute(bus->agent, "mend.boot_id", value_string(id->boot_id));
     qmf_agent_set_attribute(bus->agent, "mend.next_due_ms", value_uint(VALUE_UINT32, (uint64_t) (bus->options.heartbeat_us / US_PER_MS)));
     qmf_agent_set_attribute(bus->agent, "mend.capabilities", capabilities);
     if (id->genid != NULL)

@@ -132,6 +132,25 @@ Identity *identity_load(const char *data, const char *given_id, const char *root
     return identity->id != NULL ? g_steal_pointer(&identity) : NULL;
 }
 
+Identity *identity_of_other(const char *data, const char *id, const char *hostname, GError **error)
+{
+    g_autoptr(Identity) identity = g_new0(Identity, 1);
+
+    identity->id = uuid_canonical(id);
+    if (identity->id == NULL) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "'%s' is no UUID", id);
+        return NULL;
+    }
+    if (!folder_make(data, DATA_MODE, error) || !count_epoch(identity, data, error))
+        return NULL;
+    identity->filesystem = g_strdup(identity->id);
+    identity->machine_id = g_strdup(identity->id);
+    identity->hardware = g_strdup(identity->id);
+    identity->agent = uuid_new();
+    identity->hostname = g_strdup(hostname != NULL ? hostname : identity->id);
+    return g_steal_pointer(&identity);
+}
+
 bool identity_set_custom(Identity *identity, const char *data, const char *uuid, GError **error)
 {
     g_autofree char *path = g_build_filename(data, "custom-uuid", NULL);

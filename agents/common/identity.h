@@ -21,6 +21,9 @@ typedef struct Identity { /* strings owned; NULL where there is none */
 /* @data: folder, made when missing. @given_id: --id, or NULL. @root: "/" (tests: another tree). Counts the epoch up, on disk, before it
  * returns. NULL: error. */
 Identity *identity_load(const char *data, const char *given_id, const char *root, GError **error);
+/* Of a machine that the caller speaks for and does not run on: @id, its UUID, is also what Matahari's lifetimes say; @hostname may be NULL.
+ * boot_id and reboot are NULL: who learns them says them. @data: a folder of this machine's own. NULL: error. */
+Identity *identity_of_other(const char *data, const char *id, const char *hostname, GError **error);
 void identity_free(Identity *identity);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Identity, identity_free)
 /* Identity.id alone; starts are not counted. NULL: error. Caller frees. */
