@@ -22,6 +22,7 @@ static const char *error_of(int rc)
     switch (rc) {
     case OCF_OK: return NULL;
     case OCF_TIMEOUT: return COMMAND_ERROR_TIMEOUT;
+    case OCF_CONNECTION_DIED: return COMMAND_ERROR_UNREACHABLE;
     default: return COMMAND_ERROR_FAILED;
     }
 }
@@ -226,7 +227,8 @@ GuestClass *guest_class_new(const ClassContext *context)
     guest->context = context;
     value_set(values, "vm", value_string(context->identity->id));
     value_set(values, "hostname", value_string(context->identity->hostname));
-    value_set(values, "boot_id", value_string(context->identity->boot_id));
+    if (context->identity->boot_id != NULL)
+        value_set(values, "boot_id", value_string(context->identity->boot_id));
     qmf_agent_add_class(context->agent, class);
     qmf_agent_on_method(context->agent, class, on_method, guest);
     guest->object = qmf_agent_add_object(context->agent, class, "Guest", values);

@@ -108,7 +108,7 @@ static bool is_denied(const QmfClass *class, const char *member, void *user)
 static bool start_classes(Guest *guest, GPtrArray *specs, GError **error)
 {
     const GuestSettings *s = &guest->settings;
-    const WatchListOptions options = {agent_bus_agent(guest->bus), &guest->host, guest->lanes, s->data, guest->identity->boot_id};
+    const WatchListOptions options = {agent_bus_agent(guest->bus), &guest->host, guest->lanes, s->data, guest->identity};
 
     guest->context = (ClassContext){.agent = agent_bus_agent(guest->bus), .gate = agent_bus_gate(guest->bus), .identity = guest->identity,
                                     .watched = watch_list_new(&options), .host = &guest->host, .lanes = guest->lanes, .data = s->data,

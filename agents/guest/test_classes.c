@@ -11,7 +11,7 @@
 static void agent_open(Bench *b)
 {
     bench_open(b);
-    const WatchListOptions watch = {b->agent, &b->world->host, b->world->lanes, b->context.data, "boot"};
+    const WatchListOptions watch = {b->agent, &b->world->host, b->world->lanes, b->context.data, b->context.identity};
     b->context.watched = watch_list_new(&watch);
     b->guest = guest_class_new(&b->context);
     b->host = host_class_new(&b->context);

@@ -49,7 +49,8 @@ static Value *values_of(const Watched *watched)
     value_set(v, "exit_status", value_int(VALUE_INT32, report->exit_status));
     value_set(v, "signal", value_int(VALUE_INT32, report->signal));
     value_set(v, "sequence", value_uint(VALUE_UINT64, watched->sequence));
-    value_set(v, "boot_id", value_string(watched->list->options.boot_id));
+    if (watched->list->options.identity->boot_id != NULL)
+        value_set(v, "boot_id", value_string(watched->list->options.identity->boot_id));
     value_set(v, "occurred_us", value_int(VALUE_INT64, service_since_us(watched->service)));
     return v;
 }

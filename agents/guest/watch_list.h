@@ -3,6 +3,7 @@
 #ifndef MEND_GUEST_WATCH_LIST_H
 #define MEND_GUEST_WATCH_LIST_H
 
+#include "agents/common/identity.h"
 #include "agents/guest/services/service.h"
 #include "lib/qmf/agent.h"
 
@@ -17,7 +18,7 @@ typedef struct WatchListOptions { /* borrowed, outlive the list */
     const ServiceHost *host;
     Lanes *lanes;
     const char *data;    /* folder */
-    const char *boot_id;
+    const Identity *identity; /* its boot_id, once it is known */
 } WatchListOptions;
 
 WatchList *watch_list_new(const WatchListOptions *options);

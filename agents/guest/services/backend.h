@@ -4,6 +4,7 @@
 #ifndef MEND_GUEST_BACKEND_H
 #define MEND_GUEST_BACKEND_H
 
+#include "agents/guest/services/elsewhere.h"
 #include "agents/guest/services/ocf.h"
 #include "agents/guest/services/report.h"
 #include "agents/guest/services/spec.h"
@@ -18,6 +19,7 @@ typedef struct ServiceHost { /* what backends share; borrowed, outlives them */
     Systemd *systemd;
     NotifySocket *notify;    /* may be NULL: no sd_notify */
     Memory *memory;          /* may be NULL: nothing is remembered */
+    const Elsewhere *elsewhere; /* NULL: they are on this machine */
 } ServiceHost;
 
 typedef struct ActionResult { /* borrowed during the completion */

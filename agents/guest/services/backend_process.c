@@ -335,7 +335,7 @@ static bool adopt(Process *p, const json_t *record)
     int64_t ticks = json_integer_value(json_object_get(record, "start_ticks"));
     int pidfd;
 
-    if (pid <= 1 || ticks == 0 || !memory_same_boot(record))
+    if (pid <= 1 || ticks == 0 || !memory_same_boot(p->host->memory, record))
         return false;
     pidfd = pidfd_open(pid, 0);
     if (pidfd < 0)
@@ -356,8 +356,8 @@ static gboolean on_first_look(void *user)
     Process *p = user;
     g_autoptr(json_t) record = memory_load(p->host->memory, p->spec->name);
     g_autoptr(GError) error = NULL;
-    bool had_one = memory_same_boot(record) && json_object_get(record, "pid") != NULL;
-    const char *failed = memory_same_boot(record) ? json_string_value(json_object_get(record, "failed")) : NULL;
+    bool had_one = memory_same_boot(p->host->memory, record) && json_object_get(record, "pid") != NULL;
+    const char *failed = memory_same_boot(p->host->memory, record) ? json_string_value(json_object_get(record, "failed")) : NULL;
 
     p->first_source = 0;
     if (p->pid != 0)
@@ -368,7 +368,7 @@ static gboolean on_first_look(void *user)
         tell(p, SERVICE_STOPPED, INTENT_COMMAND, OCF_NOT_RUNNING, g_strdup("stopped by command"));
     } else if (had_one || failed != NULL) {
         tell(p, SERVICE_FAILED, INTENT_NONE, OCF_NOT_RUNNING, g_strdup(had_one ? "ended while no agent watched it" : failed));
-    } else if (memory_same_boot(record) && json_is_true(json_object_get(record, "seen"))) {
+    } else if (memory_same_boot(p->host->memory, record) && json_is_true(json_object_get(record, "seen"))) {
         tell(p, SERVICE_STOPPED, INTENT_UNKNOWN, OCF_NOT_RUNNING, g_strdup("did not run when the agent started"));
     } else if (process_start(p, &error)) {
         tell_alive(p, INTENT_BOOT);

@@ -16,6 +16,7 @@ typedef struct Script {
     const ServiceSpec *spec;
     const ServiceHost *host;
     Child *child;
+    ElsewhereRun *run;
     Later *later;
     char *action;
     ActionDone done;
@@ -37,6 +38,8 @@ static void script_free(Backend *backend)
     Script *script = (Script *) backend;
 
     child_free(script->child);
+    if (script->run != NULL)
+        script->host->elsewhere->cancel(script->run);
     later_cancel(&script->later);
     g_free(script->action);
     g_free(script);
@@ -117,6 +120,8 @@ static int script_rc(const Script *script, const ChildResult *result)
         return OCF_TIMEOUT;
     if (WIFSIGNALED(result->wait_status))
         return OCF_SIGNAL;
+    if (script->host->elsewhere != NULL && (status == 126 || status == 127)) /* there a shell runs it, and says so */
+        return status == 127 ? OCF_INSTALLED : OCF_PERM;
     if (script->base.class == &backend_lsb) {
         if (strcmp(script->action, "monitor") == 0 || strcmp(script->action, "status") == 0)
             return ocf_from_lsb_status(status);
@@ -152,19 +157,40 @@ static char *script_text(const Script *script, int rc, const ChildResult *result
     return rc == OCF_OK || *words == '\0' ? g_steal_pointer(&how) : g_strdup_printf("%s: %s", how, words);
 }
 
-static void on_child_done(const ChildResult *result, void *user)
+static void answer_of(Script *script, const ChildResult *result)
 {
-    Script *script = user;
     g_autofree char *text = NULL;
-    Child *child = g_steal_pointer(&script->child);
     ActionResult answer = {.rc = script_rc(script, result),
                            .wait_status = result->timed_out ? -1 : result->wait_status,
                            .output = result->output,
                            .output_bytes = result->output_bytes};
 
     answer.text = text = script_text(script, answer.rc, result);
-    script->done(&answer, script->user); /* script may be freed by this; result and child live on */
+    script->done(&answer, script->user); /* script may be freed by this; result lives on */
+}
+
+static void on_child_done(const ChildResult *result, void *user)
+{
+    Script *script = user;
+    Child *child = g_steal_pointer(&script->child);
+
+    answer_of(script, result);
     child_free(child);
+}
+
+/* Broken off is not failed: a start whose end nobody saw may have worked. */
+static void on_run_done(ElsewhereEnd end, const ChildResult *result, const char *why, void *user)
+{
+    Script *script = user;
+    g_autofree char *text = end == ELSEWHERE_LOST ? g_strdup_printf("%s: %s; whether it was done is not known", script->action, why) : NULL;
+    const ActionResult nothing = {.rc = end == ELSEWHERE_LOST ? OCF_CANCELLED : OCF_CONNECTION_DIED, .text = text != NULL ? text : why,
+                                  .wait_status = -1, .output = ""};
+
+    script->run = NULL;
+    if (end == ELSEWHERE_RAN)
+        answer_of(script, result);
+    else
+        script->done(&nothing, script->user);
 }
 
 static void script_act(Backend *backend, const char *action, int64_t deadline_us, ActionDone done, void *user)
@@ -176,7 +202,7 @@ static void script_act(Backend *backend, const char *action, int64_t deadline_us
     ChildOptions options = {.argv = argv, .environment = environment, .deadline_us = deadline_us,
                             .max_output_bytes = strcmp(action, "meta-data") == 0 ? META_DATA_MAX_BYTES : 0};
 
-    g_assert(script->child == NULL && script->later == NULL);
+    g_assert(script->child == NULL && script->run == NULL && script->later == NULL);
     g_free(script->action);
     script->action = g_strdup(action);
     script->done = done;
@@ -186,6 +212,10 @@ static void script_act(Backend *backend, const char *action, int64_t deadline_us
         g_autofree char *text = g_strdup_printf("%s has no action '%s'", backend->class->standard, action);
 
         later_answer(&script->later, OCF_UNIMPLEMENTED, text, done, user);
+        return;
+    }
+    if (script->host->elsewhere != NULL) {
+        script->run = script->host->elsewhere->start(script->host->elsewhere->self, &options, on_run_done, script);
         return;
     }
     script->child = child_start(&options, on_child_done, script, &error);

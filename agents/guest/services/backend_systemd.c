@@ -72,12 +72,12 @@ static char *error_text(const GError *error)
     return g_strdup_printf("systemd: %s", bare->message);
 }
 
-/* Package managers hold these locks while they work; a service they stop or start is an update. */
-static bool update_in_progress(void)
+/* Package managers hold these locks while they work; a service they stop or start is an update. Those of another machine are not seen. */
+static bool update_in_progress(const UnitBackend *b)
 {
     static const char *const locks[] = {"/var/lib/dpkg/lock-frontend", "/var/lib/dpkg/lock", "/var/lib/rpm/.rpm.lock"};
 
-    for (size_t i = 0; i < G_N_ELEMENTS(locks); i++) {
+    for (size_t i = 0; i < G_N_ELEMENTS(locks) && !systemd_is_foreign(b->systemd); i++) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
         int fd = open(locks[i], O_RDWR | O_CLOEXEC);
         bool held = fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
@@ -90,16 +90,16 @@ static bool update_in_progress(void)
     return false;
 }
 
-static ServiceIntent foreign_intent(const UnitFacts *facts)
+static ServiceIntent foreign_intent(const UnitBackend *b, const UnitFacts *facts)
 {
     if (facts->shutting_down)
         return INTENT_SHUTDOWN;
-    return update_in_progress() ? INTENT_UPDATE : INTENT_ADMIN;
+    return update_in_progress(b) ? INTENT_UPDATE : INTENT_ADMIN;
 }
 
 static ServiceIntent start_intent(const UnitBackend *b, const UnitFacts *facts)
 {
-    return facts->our_job ? INTENT_COMMAND : facts->foreign_job ? foreign_intent(facts) : b->seen ? b->last.intent : INTENT_UNKNOWN;
+    return facts->our_job ? INTENT_COMMAND : facts->foreign_job ? foreign_intent(b, facts) : b->seen ? b->last.intent : INTENT_UNKNOWN;
 }
 
 /* "main process 1234 killed by signal 9 (KILL)" */
@@ -133,7 +133,7 @@ static void judge_end(const UnitBackend *b, const UnitFacts *facts, ServiceRepor
     if (b->stop_by == STOP_OURS || (clean && facts->our_job)) {
         service_report_set(report, SERVICE_STOPPED, INTENT_COMMAND, OCF_NOT_RUNNING, g_strdup_printf("stopped by command; %s", end));
     } else if (b->stop_by == STOP_FOREIGN || (clean && (facts->foreign_job || facts->shutting_down))) {
-        ServiceIntent intent = foreign_intent(facts);
+        ServiceIntent intent = foreign_intent(b, facts);
 
         service_report_set(report, SERVICE_STOPPED, intent, OCF_NOT_RUNNING,
                            g_strdup_printf("stopped by %s; %s", intent == INTENT_ADMIN ? "an admin" : service_intent_name(intent), end));
@@ -170,7 +170,7 @@ static void judge_deactivating(const UnitBackend *b, const UnitFacts *facts, Ser
     }
     service_report_set(report, SERVICE_STOPPING,
                        b->stop_by == STOP_OURS      ? INTENT_COMMAND
-                       : b->stop_by == STOP_FOREIGN ? foreign_intent(facts)
+                       : b->stop_by == STOP_FOREIGN ? foreign_intent(b, facts)
                                                     : INTENT_UNKNOWN,
                        OCF_PENDING, g_strdup("being stopped"));
 }
@@ -276,6 +276,8 @@ static int error_rc(const GError *error)
 
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
         return OCF_TIMEOUT;
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED)) /* on the way: what became of the job is not known */
+        return OCF_CANCELLED;
     if (name != NULL && strstr(name, "NoSuchUnit") != NULL)
         return OCF_INSTALLED;
     if (g_error_matches(error, G_DBUS_ERROR, G_DBUS_ERROR_ACCESS_DENIED) ||

@@ -13,6 +13,7 @@
 
 struct Memory {
     char *folder;
+    char *boot; /* NULL: this machine's */
 };
 
 const char *boot_id(void)
@@ -40,6 +41,7 @@ void memory_free(Memory *memory)
     if (memory == NULL)
         return;
     g_free(memory->folder);
+    g_free(memory->boot);
     g_free(memory);
 }
 
@@ -68,9 +70,20 @@ json_t *memory_load(const Memory *memory, const char *name)
     return json_object();
 }
 
-bool memory_same_boot(const json_t *record)
+static const char *boot_of(const Memory *memory)
 {
-    return g_strcmp0(json_string_value(json_object_get(record, "boot_id")), boot_id()) == 0;
+    return memory != NULL && memory->boot != NULL ? memory->boot : boot_id();
+}
+
+bool memory_same_boot(const Memory *memory, const json_t *record)
+{
+    return g_strcmp0(json_string_value(json_object_get(record, "boot_id")), boot_of(memory)) == 0;
+}
+
+void memory_set_boot(Memory *memory, const char *id)
+{
+    g_free(memory->boot);
+    memory->boot = g_strdup(id);
 }
 
 static bool write_whole(const char *path, const char *text, GError **error)
@@ -104,7 +117,7 @@ void memory_change(const Memory *memory, const char *name, json_t *change)
         else
             json_object_set(record, key, value);
     }
-    json_object_set_new(record, "boot_id", json_string(boot_id()));
+    json_object_set_new(record, "boot_id", json_string(boot_of(memory)));
     text = json_text(record);
     path = record_path(memory, name);
     if (!write_whole(path, text, &error))

@@ -14,7 +14,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Memory, memory_free)
  * boot. @memory NULL: always empty. (transfer full) */
 json_t *memory_load(const Memory *memory, const char *name);
 /* True when @record was written in the running boot. */
-bool memory_same_boot(const json_t *record);
+bool memory_same_boot(const Memory *memory, const json_t *record);
+/* The boot that is running, where services are another machine's. @boot_id is copied. */
+void memory_set_boot(Memory *memory, const char *boot_id);
 /* Sets the keys of @change (a null removes one), and the boot id. Failures are logged: the service matters more. */
 void memory_change(const Memory *memory, const char *name, json_t *change /* (transfer full) */);
 void memory_forget(const Memory *memory, const char *name);

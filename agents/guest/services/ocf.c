@@ -38,6 +38,7 @@ ServiceState ocf_monitor_state(int rc)
     case OCF_DEGRADED_PROMOTED: return SERVICE_DEGRADED;
     case OCF_NOT_RUNNING: return SERVICE_STOPPED;
     case OCF_PENDING: return SERVICE_STARTING;
+    case OCF_CONNECTION_DIED:
     case OCF_CANCELLED: return SERVICE_UNKNOWN;
     default: return SERVICE_FAILED;
     }

@@ -1,4 +1,4 @@
-/* The OCF resource agent API (exit codes of version 1.1, and those above 193 that local service actions add), and what lies on
+/* The OCF resource agent API (exit codes of version 1.1, and those that Pacemaker adds: 189, and above 193), and what lies on
  * this machine under OCF_ROOT and /etc/init.d. */
 #ifndef MEND_GUEST_OCF_H
 #define MEND_GUEST_OCF_H
@@ -19,6 +19,7 @@
     X(FAILED_PROMOTED, 9, "failed (promoted)", SOFT)                      \
     X(DEGRADED, 190, "degraded", GOOD)                                    \
     X(DEGRADED_PROMOTED, 191, "degraded (promoted)", GOOD)                \
+    X(CONNECTION_DIED, 189, "no connection to its machine", SOFT)         \
     X(SIGNAL, 194, "killed by a signal", SOFT)                            \
     X(UNSUPPORTED, 195, "not supported for this standard", HARD)          \
     X(PENDING, 196, "still pending", SOFT)                                \

@@ -59,6 +59,9 @@ struct Service {
     bool stop_wanted;   /* by command; remembered */
     ServiceIntent stop_intent;
     int64_t up_since_us; /* monotonic; control became running */
+    bool dark; /* its machine is out of reach; control says so, and below is what it said before */
+    ServiceState light_state;
+    ServiceIntent light_intent;
     bool probe_answered, probe_failed;
     char *probe_text;
     int probe_rc;
@@ -108,7 +111,7 @@ static void publish(Service *s)
     s->published = merged;
     s->since_us = clock_wall_us();
     up = is_up(merged.state);
-    if (up != was_up)
+    if (up != was_up && !s->dark)
         memory_change(s->host->memory, s->spec->name, json_pack("{s:b}", "up", up));
     s->changed(s, s->user);
 }
@@ -155,7 +158,7 @@ static bool seen_up_before(const Service *s)
 {
     g_autoptr(json_t) record = memory_load(s->host->memory, s->spec->name);
 
-    return memory_same_boot(record) && json_is_true(json_object_get(record, "up"));
+    return memory_same_boot(s->host->memory, record) && json_is_true(json_object_get(record, "up"));
 }
 
 /* What the backend saw, with what only we know: whose operation runs, and what was before us. */
@@ -200,6 +203,26 @@ static void set_control(Service *s, ServiceState state, ServiceIntent intent, co
     control_changed(s);
 }
 
+/* Out of reach: nobody knows. That is no failure of the service, and what was known before counts again when it is seen again. */
+static void go_dark(Service *s, const ActionResult *result)
+{
+    if (s->seen && !s->dark) {
+        s->dark = true;
+        s->light_state = s->control.state;
+        s->light_intent = s->control.intent;
+    }
+    s->up_since_us = 0;
+    service_report_set(&s->control, SERVICE_UNKNOWN, INTENT_UNKNOWN, OCF_CONNECTION_DIED, g_strdup(result->text));
+    publish(s);
+}
+
+static void see_again(Service *s, const ActionResult *result)
+{
+    if (s->dark)
+        service_report_set(&s->control, s->light_state, s->light_intent, result->rc, g_strdup(result->text));
+    s->dark = false;
+}
+
 static void judge_good(Service *s, const ActionResult *result, ServiceState state)
 {
     ServiceIntent intent = s->op != NULL                ? s->op->intent
@@ -223,6 +246,8 @@ static void judge_not_running(Service *s, const ActionResult *result)
         set_control(s, seen_up_before(s) ? SERVICE_FAILED : SERVICE_STOPPED, seen_up_before(s) ? INTENT_NONE : INTENT_UNKNOWN, result);
     else if (s->control.state != SERVICE_STOPPED && s->control.state != SERVICE_FAILED)
         set_control(s, SERVICE_FAILED, INTENT_NONE, result);
+    else
+        control_changed(s); /* as it was; told again when it was out of sight */
 }
 
 static void judge_monitor(Service *s, const ActionResult *result)
@@ -231,6 +256,11 @@ static void judge_monitor(Service *s, const ActionResult *result)
 
     if (result->rc == OCF_CANCELLED)
         return;
+    if (result->rc == OCF_CONNECTION_DIED) {
+        go_dark(s, result);
+        return;
+    }
+    see_again(s, result);
     if (is_up(state)) {
         judge_good(s, result, state);
         return;
@@ -332,7 +362,11 @@ static void op_failed_report(Op *op, const ActionResult *result)
 {
     Service *s = op->service;
 
-    if (!s->backend->class->watches && s->backend->class->controls)
+    if (s->backend->class->watches || !s->backend->class->controls)
+        return;
+    if (result->rc == OCF_CONNECTION_DIED || result->rc == OCF_CANCELLED)
+        go_dark(s, result);
+    else
         set_control(s, SERVICE_FAILED, INTENT_NONE, result);
 }
 

@@ -491,6 +491,16 @@ static bool load_one(const YamlFile *file, const YamlNode *node, GPtrArray *spec
     return true;
 }
 
+bool service_specs_read(const YamlFile *file, const YamlNode *list, GPtrArray *specs, GError **error)
+{
+    if (list->kind != YAML_LIST)
+        return yaml_error(file, list, error, "'services' must be a list");
+    for (size_t i = 0; i < yaml_size(list); i++)
+        if (!load_one(file, yaml_at(list, i), specs, error))
+            return false;
+    return true;
+}
+
 GPtrArray *service_specs_load(const char *path, GError **error)
 {
     g_autoptr(YamlFile) file = yaml_read_file(path, error);
@@ -508,14 +518,7 @@ GPtrArray *service_specs_load(const char *path, GError **error)
             return NULL;
         }
     list = yaml_get(file->root, "services");
-    if (list == NULL || list->kind != YAML_LIST) {
-        yaml_error(file, list != NULL ? list : file->root, error, "'services' must be a list");
-        return NULL;
-    }
-    for (size_t i = 0; i < yaml_size(list); i++)
-        if (!load_one(file, yaml_at(list, i), specs, error))
-            return NULL;
-    return g_steal_pointer(&specs);
+    return service_specs_read(file, list != NULL ? list : file->root, specs, error) ? g_steal_pointer(&specs) : NULL;
 }
 
 const char *service_spec_agent(const ServiceSpec *spec)

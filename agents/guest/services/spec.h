@@ -14,7 +14,7 @@
 #ifndef MEND_GUEST_SPEC_H
 #define MEND_GUEST_SPEC_H
 
-#include "lib/base/base.h"
+#include "lib/base/yaml.h"
 
 typedef struct ServiceSpec { /* immutable after parsing */
     char *name, *standard, *provider, *agent; /* provider: "" unless ocf */
@@ -46,6 +46,8 @@ ServiceSpec *service_spec_from_json(json_t *object, const char **ret_key, GError
 ServiceSpec *service_spec_parse(const char *text, GError **error);
 /* All or nothing; errors begin FILE:LINE:COLUMN. (transfer full): of ServiceSpec */
 GPtrArray *service_specs_load(const char *path, GError **error);
+/* The items of @list (the value of "services" in some file), added to @specs. False: error with the place; some may have been added. */
+bool service_specs_read(const YamlFile *file, const YamlNode *list, GPtrArray *specs, GError **error);
 void service_spec_free(ServiceSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ServiceSpec, service_spec_free)
 /* What is behind the name: "nginx.service", "Dummy", "/usr/bin/api", "127.0.0.1:22". Borrowed. */

@@ -190,6 +190,18 @@ static void on_owner_changed(GDBusConnection *connection, const char *sender, co
         greet(user);
 }
 
+void systemd_set_foreign(Systemd *systemd) { systemd->foreign = true; }
+bool systemd_is_foreign(const Systemd *systemd) { return systemd->foreign; }
+
+void systemd_try_now(Systemd *systemd)
+{
+    systemd->retries = 0;
+    if (systemd->retry_source != 0) {
+        g_clear_handle_id(&systemd->retry_source, g_source_remove);
+        systemd_open(systemd);
+    }
+}
+
 static void systemd_opened(Systemd *systemd, GDBusConnection *connection)
 {
     static const char *const signals[] = {"JobNew", "JobRemoved"};
@@ -264,7 +276,8 @@ static void systemd_open(Systemd *systemd)
         return;
     systemd->connecting = true;
     g_dbus_connection_new_for_address(address != NULL ? address : "unix:path=/run/dbus/system_bus_socket",
-                                      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
+                                      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION |
+                                          (systemd->foreign ? G_DBUS_CONNECTION_FLAGS_CROSS_NAMESPACE : 0), /* our uid says nothing there */
                                       NULL, systemd->cancel, on_bus_open, systemd);
 }
 

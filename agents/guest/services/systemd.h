@@ -10,6 +10,11 @@
 
 /* @address: D-Bus address; NULL: the system bus. */
 Systemd *systemd_new(const char *address);
+/* The systemd behind @address is another machine's. */
+void systemd_set_foreign(Systemd *systemd);
+bool systemd_is_foreign(const Systemd *systemd);
+/* There may be a way now: tried at once instead of at the next time. */
+void systemd_try_now(Systemd *systemd);
 void systemd_free(Systemd *systemd); /* every watch and job must be gone; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Systemd, systemd_free)
 /* Is systemd the manager of this machine (/run/systemd/system), or was an address given? */

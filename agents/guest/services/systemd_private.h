@@ -19,7 +19,7 @@ struct Systemd {
     char *address;
     GDBusConnection *connection; /* NULL: not open */
     const char *peer;            /* bus name to call; NULL on the private socket */
-    bool connecting, shutting_down;
+    bool connecting, shutting_down, foreign;
     GCancellable *cancel;
     guint retry_source, retries, subscriptions[3];
     GList *units, *jobs, *waiting; /* of SystemdUnit, SystemdJob, Waiting: calls made before the bus is open */
