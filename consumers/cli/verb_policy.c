@@ -4,6 +4,7 @@
 #include "consumers/cli/wire.h"
 #include "consumers/cli/verb_policy_eval.h"
 #include "consumers/cli/verb_policy_file.h"
+#include "consumers/cli/verb_policy_import.h"
 #include "consumers/cli/verb_policy_live.h"
 #include "consumers/cli/verb_policy_test.h"
 #include "consumers/cli/verbs.h"
@@ -20,12 +21,13 @@
 
 #define USAGE                                                                                                                    \
     "policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | eval EXPR [--vars FILE] | eval --batch [--typed] | " \
-    "diff OLD NEW [--history FILE] | load FILE | versions [N] | rollback [N] | run [options]"
+    "diff OLD NEW [--history FILE] | import pacemaker-cloud FILE [--output FILE] | load FILE | versions [N] | rollback [N] | run [options]"
 
 typedef struct PolicyOptions {
     WireOptions site;
     char *file, *name, *log_level, *cases, *vars;
     int64_t keep_us, keep_bytes;
+    char *output;
     bool accept, batch, typed;
 } PolicyOptions;
 
@@ -37,6 +39,7 @@ static const Setting rows[] = {
     { "keep-bytes", SETTING_BYTES, offsetof(PolicyOptions, keep_bytes), 0, INT64_MAX, "1GiB", "run: how large it may grow; 0: as it will" },
     { "cases", SETTING_STRING, offsetof(PolicyOptions, cases), 0, 0, NULL, "test: FOLDER with the cases; without it \"cases\" beside the policy" },
     { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
+    { "output", SETTING_STRING, offsetof(PolicyOptions, output), 0, 0, NULL, "import: FILE to write; without it the terminal" },
     { "vars", SETTING_STRING, offsetof(PolicyOptions, vars), 0, 0, NULL, "eval: FILE with the variables, an object in JSON" },
     { "batch", SETTING_BOOL, offsetof(PolicyOptions, batch), 0, 0, NULL, "eval: read lines {\"expr\": …, \"vars\": {…}}, write one line each" },
     { "typed", SETTING_BOOL, offsetof(PolicyOptions, typed), 0, 0, NULL, "eval: values are tagged, {\"int\": \"1\"}" },
@@ -117,6 +120,8 @@ static int act(const PolicyOptions *options, char **rest)
     if (n >= 1 && n <= 2 && strcmp(rest[0], "test") == 0)
         return policy_test(&(PolicyTestOptions){ .policy = rest[1] != NULL ? rest[1] : options->file, .cases = options->cases,
                                                  .accept = options->accept, .json = options->site.json });
+    if (n == 3 && strcmp(rest[0], "import") == 0)
+        return policy_import(rest[1], rest[2], options->output);
     if (n == 1 && strcmp(rest[0], "run") == 0)
         return run_engine(options);
     if (n >= 1 && strcmp(rest[0], "eval") == 0 && n == (options->batch ? 1u : 2u)) {

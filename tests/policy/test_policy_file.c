@@ -313,9 +313,26 @@ static void test_bytes_that_are_no_text(void)
     }
 }
 
+static void test_the_default_rules_stand_in_for_what_is_not_said(void)
+{
+    static const char text[] = "mend: 1\nrules:\n"
+                               "  - {name: mine, on: service.failed, ladder: [{do: service.restart, attempts: 7}]}\n"
+                               "  - {name: fence-hosts, on: host.dead, ladder: [{do: notify, to: oncall}]}\n"
+                               "  - default\n";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_parse("p", text, &error), fallback = policy_default();
+
+    g_assert_no_error(error);
+    g_assert_null(policy_rule(policy, "heal-services"));     /* mine leaves it nothing */
+    g_assert_nonnull(policy_rule(policy, "restart-vms"));
+    g_assert_cmpuint(policy_rule(policy, "fence-hosts")->ladder->len, ==, 1); /* ours, instead of the default one */
+    g_assert_cmpuint(policy->rules->len, ==, fallback->rules->len);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/policy/default-rules", test_the_default_rules_stand_in_for_what_is_not_said);
     add_bad();
     add_examples();
     g_test_add_func("/policy/file/warnings", test_what_may_be_meant_is_a_warning);

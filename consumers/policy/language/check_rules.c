@@ -218,7 +218,8 @@ static void check_ladder(Loader *l, const Rule *rule)
     }
 }
 
-static void check_above(Loader *l, const GArray *sketches, guint i)
+/* True: it is one of the default rules, and those above leave it nothing. */
+static bool check_above(Loader *l, const GArray *sketches, guint i)
 {
     const Sketch *sketch = &g_array_index(sketches, Sketch, i);
     const Rule *rule = sketch->rule;
@@ -228,27 +229,36 @@ static void check_above(Loader *l, const GArray *sketches, guint i)
 
         if (!takes_all(above, sketch))
             continue;
-        refuse(l, rule_place(l, rule, "name"), "rule %s is never reached: rule %s (line %d) takes every %s it would%s", rule->name, above->rule->name,
-               above->rule->line, rule->on, parts_compare(above->parts, sketch->parts) == WHERE_SAME ? ", by the same condition" : "");
-        return;
+        if (rule->line == 0)
+            return true;
+        g_autofree char *line = above->rule->line == 0 ? g_strdup("a default one") : g_strdup_printf("line %d", above->rule->line);
+
+        refuse(l, rule_place(l, rule, "name"), "rule %s is never reached: rule %s (%s) takes every %s it would%s", rule->name, above->rule->name,
+               line, rule->on, parts_compare(above->parts, sketch->parts) == WHERE_SAME ? ", by the same condition" : "");
+        return false;
     }
+    return false;
 }
 
 void check_reach(Loader *l)
 {
-    const GPtrArray *rules = l->policy->rules;
+    GPtrArray *rules = l->policy->rules;
     g_autoptr(GArray) sketches = sketches_of(rules);
+    g_autoptr(GPtrArray) idle = g_ptr_array_new();
 
     for (guint i = 0; i < rules->len; i++) {
-        const Rule *rule = rules->pdata[i];
+        Rule *rule = rules->pdata[i];
 
         if (!ever_holds(rule, NULL))
             refuse(l, rule_place(l, rule, "where"), "rule %s: its condition never holds for %s", rule->name, rule->on);
         if (rule->during != NULL && rule->during == rule->not_during)
             refuse(l, rule_place(l, rule, "not_during"), "rule %s: during and not_during are the same calendar: it never acts", rule->name);
-        check_above(l, sketches, i);
+        if (check_above(l, sketches, i))
+            g_ptr_array_add(idle, rule);
         check_ladder(l, rule);
         if (rule->temporal != TEMPORAL_SEQUENCE && ever_holds(rule, NULL))
             check_when(l, rule);
     }
+    for (guint i = 0; i < idle->len; i++)
+        g_ptr_array_remove(rules, idle->pdata[i]);
 }

@@ -13,6 +13,7 @@ typedef struct Loader {
     char **lines;         /* of the text */
     Policy *policy;
     GPtrArray *errors, *warnings; /* of Complaint */
+    const YamlNode *defaults; /* of the file; NULL: none */
     GHashTable *origins;  /* YamlNode -> "templates.webvm": nodes that were not written where they stand. Texts owned */
     GHashTable *places;   /* thing (Rule, Step, Quiet …) -> YamlNode it was read from */
     int64_t now_us;       /* wall clock; 0: not known */

@@ -146,11 +146,66 @@ static void read_calendar_name(Loader *l, const YamlNode *node, const char *key,
         read_schedule(l, node, name, ret);
 }
 
+/* Step values that @mine has as they come without a file are this file's. */
+static void step_take_defaults(Step *mine, const Step *ours)
+{
+    g_autoptr(Step) usual = step_new(mine->action);
+
+    if (mine->attempts == usual->attempts)
+        mine->attempts = ours->attempts;
+    if (mine->within_us == usual->within_us)
+        mine->within_us = ours->within_us;
+    if (mine->timeout_us == usual->timeout_us)
+        mine->timeout_us = ours->timeout_us;
+    if (mine->healed_for_us == usual->healed_for_us)
+        mine->healed_for_us = ours->healed_for_us;
+    if (mine->backoff_first_us == usual->backoff_first_us && mine->backoff_max_us == usual->backoff_max_us &&
+        mine->backoff_factor == usual->backoff_factor) {
+        mine->backoff_first_us = ours->backoff_first_us;
+        mine->backoff_max_us = ours->backoff_max_us;
+        mine->backoff_factor = ours->backoff_factor;
+    }
+}
+
+/* The rules of the default policy, with the defaults of this file; what they say themselves stays. A rule above of the same name stands
+ * in for one of them. */
+static void take_default_rules(Loader *l, const YamlNode *defaults)
+{
+    g_autoptr(Policy) fallback = policy_default();
+
+    while (fallback->rules->len > 0) {
+        Rule *rule = g_ptr_array_steal_index(fallback->rules, 0);
+
+        for (guint i = 0; i < rule->ladder->len; i++) {
+            Step *step = rule->ladder->pdata[i];
+            g_autoptr(Step) ours = step_new(step->action);
+
+            if (action_kind(step->action) == NULL || defaults == NULL)
+                continue;
+            read_some_fields(l, defaults, &section_defaults, ours);
+            step_take_defaults(step, ours);
+        }
+        if (policy_rule(l->policy, rule->name) == NULL)
+            g_ptr_array_add(l->policy->rules, rule);
+        else
+            rule_free(rule);
+    }
+}
+
 static void read_rule(Loader *l, const YamlNode *node)
 {
     const YamlNode *where = yaml_get(node, "where"), *ladder = yaml_get(node, "ladder"), *group_by = yaml_get(node, "group_by");
-    Rule *rule = rule_new(NULL, NULL);
+    Rule *rule;
 
+    if (node->kind == YAML_SCALAR && !node_is_word(node, "default")) {
+        complain(l, node, "a rule is a map: {name: …}, or the word default, for the default rules");
+        return;
+    }
+    if (node_is_word(node, "default")) {
+        take_default_rules(l, l->defaults);
+        return;
+    }
+    rule = rule_new(NULL, NULL);
     if (!read_fields(l, node, &section_rule, rule)) {
         rule_free(rule);
         return;
@@ -187,48 +242,6 @@ static void read_ladders(Loader *l, const YamlNode *ladders)
     }
 }
 
-/* Step values that @mine has as they come without a file are this file's. */
-static void step_take_defaults(Step *mine, const Step *ours)
-{
-    g_autoptr(Step) usual = step_new(mine->action);
-
-    if (mine->attempts == usual->attempts)
-        mine->attempts = ours->attempts;
-    if (mine->within_us == usual->within_us)
-        mine->within_us = ours->within_us;
-    if (mine->timeout_us == usual->timeout_us)
-        mine->timeout_us = ours->timeout_us;
-    if (mine->healed_for_us == usual->healed_for_us)
-        mine->healed_for_us = ours->healed_for_us;
-    if (mine->backoff_first_us == usual->backoff_first_us && mine->backoff_max_us == usual->backoff_max_us &&
-        mine->backoff_factor == usual->backoff_factor) {
-        mine->backoff_first_us = ours->backoff_first_us;
-        mine->backoff_max_us = ours->backoff_max_us;
-        mine->backoff_factor = ours->backoff_factor;
-    }
-}
-
-/* The rules of the default policy, with the defaults of this file; what they say themselves stays. */
-static void take_default_rules(Loader *l, const YamlNode *defaults)
-{
-    g_autoptr(Policy) fallback = policy_default();
-
-    while (fallback->rules->len > 0) {
-        Rule *rule = g_ptr_array_steal_index(fallback->rules, 0);
-
-        for (guint i = 0; i < rule->ladder->len; i++) {
-            Step *step = rule->ladder->pdata[i];
-            g_autoptr(Step) ours = step_new(step->action);
-
-            if (action_kind(step->action) == NULL || defaults == NULL)
-                continue;
-            read_some_fields(l, defaults, &section_defaults, ours);
-            step_take_defaults(step, ours);
-        }
-        g_ptr_array_add(l->policy->rules, rule);
-    }
-}
-
 static void read_defaults(Loader *l, const YamlNode *defaults)
 {
     g_autoptr(Step) step = step_new("service.restart");
@@ -249,6 +262,7 @@ void read_rules(Loader *l, const YamlNode *root)
     if (defaults != NULL)
         read_defaults(l, defaults);
     read_ladders(l, yaml_get(root, "ladders"));
+    l->defaults = defaults;
     read_each(l, rules, "rules", read_rule);
     if (rules == NULL)
         take_default_rules(l, defaults);
