@@ -277,6 +277,7 @@ void agent_reply(QmfAgent *agent, const QmfMessage *request, QmfMessage *answer)
 
         answer->subject = slash == NULL ? NULL : g_strdup(slash + 1);
         answer->correlation_id = g_strdup(request->correlation_id);
+        answer->plain = g_strcmp0(value_get_string(request->extra, QMF_BODY_KEY), QMF_BODY_PLAIN) == 0;
         agent->bus->send(agent->bus->user, node, answer);
     }
     qmf_message_free(answer);

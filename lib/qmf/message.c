@@ -1,7 +1,8 @@
 /* One place knows how a QMFv2 message looks on AMQP 1.0, in both of its shapes.
  *
  * Sending has one shape: content-type, one data section, AMQP 0-10 encoding. It is the only one that 0-10 agents behind a qpidd,
- * libqmf2 peers on AMQP 1.0 and qpidd's own agent all read.
+ * libqmf2 peers on AMQP 1.0 and qpidd's own agent all read. The other shape, an amqp-value, goes only to who asked for it by name:
+ * an answer in the shape of its request would reach 0-10 consoles behind a qpidd in the shape that disconnects them when it is long.
  *
  * Reading takes what those peers were seen to send: a data section or an amqp-value (what qpidd makes of a 0-10 message), a binary
  * amqp-value holding 0-10 content, opcodes and names as string, symbol or binary, no app-id (qpidd's own agent), no content-type,
@@ -60,6 +61,7 @@ QmfMessage *qmf_message_copy(const QmfMessage *message)
     copy->agent = g_strdup(message->agent);
     copy->content = g_strdup(message->content);
     copy->partial = message->partial;
+    copy->plain = message->plain;
     copy->body = message->body == NULL ? NULL : value_ref(message->body);
     copy->extra = message->extra == NULL ? NULL : value_ref(message->extra);
     return copy;
@@ -110,8 +112,13 @@ AmqpMessage *qmf_message_to_amqp(const QmfMessage *message)
         amqp_message_set_property(amqp, "partial", value_null());
     for (size_t i = 0; value_entry(message->extra, i, &key, &item); i++)
         amqp_message_set_property(amqp, key, value_ref((Value *) item));
-    amqp->body_kind = AMQP_BODY_DATA;
-    amqp->data = g_byte_array_free_to_bytes(qmf_0_10_encode(body));
+    if (message->plain) {
+        amqp->body_kind = AMQP_BODY_VALUE;
+        amqp->body = value_ref((Value *) body);
+    } else {
+        amqp->body_kind = AMQP_BODY_DATA;
+        amqp->data = g_byte_array_free_to_bytes(qmf_0_10_encode(body));
+    }
     return amqp;
 }
 

@@ -1,5 +1,6 @@
 /* QMFv2 messages: what the opcodes mean on AMQP 1.0 (docs/qmf.md has the facts and where they were measured).
- * Strict in what is sent: body always one data section in the AMQP 0-10 map or list encoding, the only form every peer reads.
+ * Strict in what is sent: body one data section in the AMQP 0-10 map or list encoding, the only form every peer reads; an amqp-value
+ * only in answers to who asked for it.
  * Liberal in what is read: that and amqp-value, strings as binary or symbol, integers of any width, missing app-id. */
 #ifndef MEND_QMF_MESSAGE_H
 #define MEND_QMF_MESSAGE_H
@@ -9,6 +10,9 @@
 
 #define QMF_TOPIC  "qmf.default.topic"
 #define QMF_DIRECT "qmf.default.direct"
+/* A request with this property wants its answers in plain AMQP 1.0: for programs that know no 0-10 encoding. */
+#define QMF_BODY_KEY   "mend.body"
+#define QMF_BODY_PLAIN "amqp-value"
 
 #define QMF_OPCODES(X)                                                  \
     X(AGENT_LOCATE_REQUEST, "_agent_locate_request")                    \
@@ -36,6 +40,7 @@ typedef struct QmfMessage { /* strings owned */
     char *agent;          /* qmf.agent; NULL on requests */
     char *content;        /* qmf.content: "_schema_id" "_schema" "_data" "_event"; NULL */
     bool partial;         /* more of this answer follows */
+    bool plain;           /* sent with an amqp-value as body; what arrives may have either */
     Value *body;          /* MAP or LIST; NULL: none (a locate request may have none) */
     Value *extra;         /* further application properties (mend.command-id …); map or NULL */
 } QmfMessage;

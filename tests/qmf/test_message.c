@@ -55,6 +55,22 @@ static void test_sent_form_is_the_one_all_peers_read(void)
         g_assert_true(value_type(item) != VALUE_BINARY);
 }
 
+static void test_plain_form_is_a_value(void)
+{
+    g_autoptr(QmfMessage) message = qmf_message_new(QMF_METHOD_RESPONSE), again = NULL;
+
+    message->plain = true;
+    message->body = value_map();
+    value_set(message->body, "_arguments", value_map());
+    g_autoptr(AmqpMessage) amqp = qmf_message_to_amqp(message);
+    g_assert_cmpint(amqp->body_kind, ==, AMQP_BODY_VALUE);
+    g_assert_cmpint(value_type(amqp->body), ==, VALUE_MAP);
+    g_assert_null(amqp->data);
+    again = qmf_message_from_amqp(amqp, NULL);
+    g_assert_nonnull(value_get(again->body, "_arguments"));
+    g_assert_false(again->plain); /* what is passed on goes in the form all peers read */
+}
+
 static void test_partial_counts_by_being_there(void)
 {
     g_autoptr(QmfMessage) message = qmf_message_new(QMF_QUERY_RESPONSE), again = NULL;
@@ -140,6 +156,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/message/sent form is the one all peers read", test_sent_form_is_the_one_all_peers_read);
+    g_test_add_func("/message/plain form is a value", test_plain_form_is_a_value);
     g_test_add_func("/message/partial counts by being there", test_partial_counts_by_being_there);
     g_test_add_func("/message/locate without body, app-id or content-type", test_locate_without_body_app_id_or_content_type);
     g_test_add_func("/message/bodies in every shape", test_bodies_in_every_shape);

@@ -499,6 +499,42 @@ static void test_objects_change_and_go(void)
     g_assert_cmpint(value_get_int(value_get(value_at(w->answer.value, 0), "_values"), "memory", 0), ==, 1);
 }
 
+static void count_plain(void *user, const char *node, const QmfMessage *message)
+{
+    unsigned *counts = user;
+
+    counts[message->plain]++;
+}
+
+static int64_t no_time(void *user)
+{
+    return 0;
+}
+
+static void test_who_asks_for_plain_bodies_gets_them_and_nobody_else(void)
+{
+    unsigned counts[2] = { 0 };
+    const QmfBus bus = { count_plain, no_time, counts };
+    g_autoptr(QmfAgent) agent = qmf_agent_new(&bus, &(QmfAgentOptions){ "matahariproject.org", "test", "1", 1, 5 });
+    g_autoptr(QmfMessage) request = qmf_message_new(QMF_QUERY_REQUEST);
+
+    request->reply_to = g_strdup("qmf.default.topic/direct-console.1");
+    request->body = value_of("{'_what':'SCHEMA_ID'}");
+    qmf_agent_receive(agent, request);
+    g_assert_cmpuint(counts[false], ==, 1);
+    request->extra = value_map();
+    value_set(request->extra, QMF_BODY_KEY, value_string(QMF_BODY_PLAIN));
+    qmf_agent_receive(agent, request);
+    g_clear_pointer(&request->body, value_unref);
+    request->body = value_of("{'_what':'NOTHING'}"); /* refusals too */
+    qmf_agent_receive(agent, request);
+    value_set(request->extra, QMF_BODY_KEY, value_string("other"));
+    qmf_agent_receive(agent, request);
+    qmf_agent_heartbeat(agent);
+    g_assert_cmpuint(counts[true], ==, 2);
+    g_assert_cmpuint(counts[false], ==, 3);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -519,6 +555,7 @@ int main(int argc, char **argv)
     g_test_add_func("/roles/schema with another hash is not ours", test_schema_with_another_hash_is_not_ours);
     g_test_add_func("/roles/many objects come in parts", test_many_objects_come_in_parts);
     g_test_add_func("/roles/queries by class, predicate and name", test_queries_by_class_predicate_and_name);
+    g_test_add_func("/roles/who asks for plain bodies gets them and nobody else", test_who_asks_for_plain_bodies_gets_them_and_nobody_else);
     g_test_add_func("/roles/objects change and go", test_objects_change_and_go);
     return g_test_run();
 }
