@@ -18,6 +18,9 @@ static const Setting rows[] = {
     { "requests-per-second", SETTING_INTEGER, AT(per_s), 1, 1000, "20", "at most so many, further ones wait" },
     { "ha", SETTING_STRING, AT(ha), 0, 0, "ovirt", "WHO restarts VMs that are highly available in oVirt: ovirt or mend" },
     { "fence", SETTING_STRING, AT(fence), 0, 0, "ovirt", "WHO fences oVirt's hosts: ovirt or mend" },
+    { "tell", SETTING_BOOL, AT(tell), 0, 0, "true", "show in oVirt, as its events, what Mend did to its VMs and hosts" },
+    { "tell-credentials", SETTING_STRING, AT(tell_credentials), 0, 0, NULL, "FILE with the broker's user 'observer', to know of it; without: those of --site" },
+    { "tell-per-minute", SETTING_INTEGER, AT(tell_per_minute), 1, 6000, "30", "such events at most; further ones wait, very many are dropped" },
 };
 
 static void site_free(OvirtSite *site)
@@ -25,6 +28,7 @@ static void site_free(OvirtSite *site)
     ovirt_commands_end(site, NULL, "the bridge ends");
     ovirt_fence_end(site, NULL, "the bridge ends");
     g_clear_pointer(&site->watch, ovirt_watch_free);
+    g_clear_pointer(&site->said, ovirt_said_free);
     g_hash_table_unref(site->hosts);
     g_hash_table_unref(site->vms);
     g_hash_table_unref(site->deeds);
@@ -52,6 +56,14 @@ static bool settings_are_good(const OvirtSettings *s, GError **error)
     return true;
 }
 
+static void start_telling(OvirtSite *site)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (site->settings->tell && (site->said = ovirt_said_new(site, &error)) == NULL)
+        log_notice("oVirt is not told what Mend does: %s", error->message);
+}
+
 static void *start(Bridge *bridge, const void *settings, GError **error)
 {
     const OvirtSettings *s = settings;
@@ -76,6 +88,7 @@ static void *start(Bridge *bridge, const void *settings, GError **error)
         site_free(site);
         return NULL;
     }
+    start_telling(site);
     return site;
 }
 
@@ -86,6 +99,7 @@ static void end(void *state)
     void *host;
 
     g_clear_pointer(&site->watch, ovirt_watch_free);
+    g_clear_pointer(&site->said, ovirt_said_free);
     ovirt_commands_end(site, NULL, "the bridge was told to end");
     ovirt_fence_end(site, NULL, "the bridge was told to end");
     g_hash_table_iter_init(&iter, site->hosts);

@@ -17,6 +17,7 @@
 
 #define LOOK_US       US_PER_S
 #define TAKES_US      (10 * US_PER_S) /* an accepted action shows by then */
+#define LOST_US       (20 * US_PER_S) /* one whose answer was lost, and that does not show by then, did not arrive: said so, not repeated */
 #define MIGRATION_US  (30 * US_PER_MINUTE)
 
 typedef enum { START, STOP, SHUTDOWN, REBOOT, RESET, SUSPEND, RESUME, MIGRATE, ABORT } Kind;
@@ -25,14 +26,14 @@ static const struct {
     const char *method, *action, *what;
     bool ends;                /* the VM stops: by somebody's wish */
 } kinds[] = {
-    [START] = { "vm_start", "start", "it runs", false },
-    [STOP] = { "vm_stop", "stop", "it is off", true },
-    [SHUTDOWN] = { "vm_shutdown", "shutdown", "it is off", true },
-    [REBOOT] = { "vm_reboot", "reboot", "it rebooted", false },
-    [RESET] = { "vm_reset", "reset", "it was reset", false },
-    [SUSPEND] = { "vm_suspend", "suspend", "it is suspended to disk", true },
-    [RESUME] = { "vm_resume", "start", "it runs", false },
-    [MIGRATE] = { "vm_migrate", "migrate", "it moved", false },
+    [START] = { "vm_start", "start", "started", false },
+    [STOP] = { "vm_stop", "stop", "stopped", true },
+    [SHUTDOWN] = { "vm_shutdown", "shutdown", "shut down", true },
+    [REBOOT] = { "vm_reboot", "reboot", "rebooted", false },
+    [RESET] = { "vm_reset", "reset", "reset", false },
+    [SUSPEND] = { "vm_suspend", "suspend", "suspended to disk", true },
+    [RESUME] = { "vm_resume", "start", "resumed", false },
+    [MIGRATE] = { "vm_migrate", "migrate", "moved", false },
     [ABORT] = { "vm_abort_job", "cancelmigration", "no migration is at work", false },
 };
 
@@ -49,7 +50,6 @@ typedef struct Deed {
     bool conflict;    /* 409: the next look decides */
     bool began;       /* it was seen to begin: launching, migrating, rebooting */
     char *trouble;    /* why it may not have been done, for people */
-    const char *trouble_error;
 } Deed;
 
 typedef enum { LOOK_WAIT, LOOK_DONE, LOOK_REFUSE, LOOK_FAIL, LOOK_ACT } Verdict;
@@ -134,7 +134,7 @@ static Verdict judge_start(Deed *deed, const OvirtVm *vm, char **ret_why)
     return because(ret_why, LOOK_FAIL, "it is %s%s", vm->status, status_is(vm, "paused", NULL, NULL) ? ": vm_resume" : "");
 }
 
-static Verdict judge_end(const Deed *deed, const OvirtVm *vm, char **ret_why)
+static Verdict judge_end(Deed *deed, const OvirtVm *vm, char **ret_why)
 {
     if (deed->kind == SUSPEND && status_is(vm, "suspended", NULL, NULL))
         return LOOK_DONE;
@@ -144,6 +144,7 @@ static Verdict judge_end(const Deed *deed, const OvirtVm *vm, char **ret_why)
         return because(ret_why, LOOK_FAIL, "it is down instead");
     if (deed->kind != SUSPEND && status_is(vm, "down", "suspended", NULL))
         return LOOK_DONE;
+    deed->began = deed->began || status_is(vm, "powering_down", "saving_state", NULL);
     if (deed->kind == SHUTDOWN && deed->posted_us == 0 && status_is(vm, "paused", NULL, NULL))
         return because(ret_why, LOOK_REFUSE, "it is paused and hears nothing: vm_stop, or vm_resume before");
     return deed->posted_us == 0 ? LOOK_ACT : LOOK_WAIT;
@@ -238,7 +239,6 @@ static void trouble(Deed *deed, const OvirtAnswer *answer)
 {
     g_free(deed->trouble);
     deed->trouble = g_strdup(answer->text);
-    deed->trouble_error = answer->error;
 }
 
 static void on_acted(const OvirtAnswer *answer, void *user)
@@ -336,6 +336,12 @@ static void take_verdict(Deed *deed, const OvirtVm *vm)
     case LOOK_REFUSE: deed_end(deed, deed->kind == START ? COMMAND_ERROR_UNSAFE : error, why, true); return;
     case LOOK_FAIL: deed_end(deed, COMMAND_ERROR_FAILED, why, false); return;
     default:
+        if (deed->posted_us != 0 && !deed->accepted && !deed->began && clock_now_us() - deed->posted_us >= LOST_US) {
+            g_autofree char *text = g_strdup_printf("%s; it is %s still", deed->trouble, vm->status);
+
+            deed_end(deed, COMMAND_ERROR_TIMEOUT, text, false);
+            return;
+        }
         ask_progress(deed);
         look_later(deed);
         return;

@@ -16,8 +16,8 @@ typedef struct OvirtWatch OvirtWatch;
 typedef struct OvirtSaid OvirtSaid;
 
 typedef struct OvirtSettings {
-    char *url, *ca_file, *user, *password_file, *ha, *fence, *tell, *tell_credentials;
-    bool basic;
+    char *url, *ca_file, *user, *password_file, *ha, *fence, *tell_credentials;
+    bool basic, tell;
     int64_t timeout_us, poll_us, inventory_us, per_s, tell_per_minute;
 } OvirtSettings;
 
@@ -94,6 +94,12 @@ void site_vms_from_json(OvirtSite *site, const json_t *json);
 OvirtWatch *ovirt_watch_new(OvirtSite *site, const char *folder, GError **error);
 void ovirt_watch_free(OvirtWatch *watch); /* NULL is fine */
 void ovirt_watch_soon(OvirtWatch *watch); /* something was done: look at the lists at once */
+
+/* ---- ovirt_said.c: what Mend did, as oVirt's events --------------------------------------------------------------------------------------- */
+
+/* Subscribes mend.events as an observer. NULL: error (no credentials, which is no reason not to run). */
+OvirtSaid *ovirt_said_new(OvirtSite *site, GError **error);
+void ovirt_said_free(OvirtSaid *said); /* NULL is fine */
 
 /* ---- ovirt_commands.c, ovirt_fence.c: methods of Hypervisor -------------------------------------------------------------------------------- */
 

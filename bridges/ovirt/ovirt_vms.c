@@ -107,7 +107,8 @@ static void tell(SiteVm *vm, SiteHost *by)
 {
     Value *values = facts(vm);
 
-    say(values, "host", vm->host != NULL ? vm->host : by->now->id);
+    if (vm->host == NULL || strcmp(vm->host, by->now->id) == 0) /* what is so on another host is not its to say */
+        say(values, "host", by->now->id);
     say(values, "intent", vm->intent);
     say(values, "reason", vm->reason);
     say(values, "to", vm->to);
