@@ -84,9 +84,14 @@ class Ssh(unittest.TestCase):
         services = ''.join('      - {name: %s, standard: ocf, provider: test, agent: Svc, interval: 300ms, timeout: %s, start_timeout: 20s}\n' % (name, timeout)
                            for name in ('one', 'two'))
         guests = self.mend.write('guests.yaml', 'guests:\n  - id: %s\n    name: web\n%s    services:\n%s' % (ID, lines, services))
+        self.addCleanup(self.bridge_ends_well)
         return self.mend.start('bridge', os.path.join(BIN, 'mend-bridge'), 'ssh', '--guests', guests, '--anonymous', '--log', 'debug',
                                '--broker', 'amqp://127.0.0.1:%d' % self.mend.port, '--data', self.mend.path('b'), '--heartbeat', '1s',
                                '--alive', '1s', '--ocf-root', self.mend.path('ocf'))
+
+    def bridge_ends_well(self):
+        if 'bridge' in self.mend.running:
+            self.assertEqual(self.mend.stop('bridge'), 0, self.mend.log('bridge')[-3000:])
 
     def state(self, name):
         return self.mend.entities().get('service/%s/%s' % (ID, name), {}).get('state')
