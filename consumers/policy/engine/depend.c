@@ -16,6 +16,29 @@ EntityState *entity_of_app_vm(Engine *engine, const AppVm *app_vm)
     return NULL;
 }
 
+/* Where no host agent is, a VM is known by its services alone: that of the smallest path, should there be several by this name. */
+EntityState *service_of_app_vm(Engine *engine, const AppVm *app_vm, const char *service)
+{
+    const EntityState *vm = entity_of_app_vm(engine, app_vm);
+    const char *id = vm != NULL ? entity_id(vm) : app_vm->match_id;
+    g_autofree char *path = id == NULL ? NULL : g_strdup_printf("service/%s/%s", id, service), *end = g_strconcat("/", service, NULL);
+    EntityState *found = NULL;
+    GHashTableIter iter;
+    void *each;
+
+    if (path != NULL)
+        return entity_find(engine, path);
+    g_hash_table_iter_init(&iter, engine->entities);
+    while (g_hash_table_iter_next(&iter, NULL, &each)) {
+        EntityState *entity = each;
+
+        if (g_str_has_prefix(entity->path, "service/") && g_str_has_suffix(entity->path, end) && app_vm_of_any(engine, entity, NULL) == app_vm &&
+            (found == NULL || strcmp(entity->path, found->path) < 0))
+            found = entity;
+    }
+    return found;
+}
+
 EntityState *entity_of_node(Engine *engine, const Application *app, const char *node)
 {
     const char *slash = strchr(node, '/');
@@ -26,11 +49,7 @@ EntityState *entity_of_node(Engine *engine, const Application *app, const char *
 
         if (strlen(app_vm->name) != length || memcmp(app_vm->name, node, length) != 0)
             continue;
-        EntityState *vm = entity_of_app_vm(engine, app_vm);
-        if (vm == NULL || slash == NULL)
-            return vm;
-        g_autofree char *path = g_strdup_printf("service/%s%s", entity_id(vm), slash);
-        return entity_find(engine, path);
+        return slash == NULL ? entity_of_app_vm(engine, app_vm) : service_of_app_vm(engine, app_vm, slash + 1);
     }
     return NULL;
 }

@@ -119,6 +119,19 @@ const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Applic
     return v->app.vm;
 }
 
+const AppVm *app_vm_of_any(Engine *engine, const EntityState *entity, const Application **ret_app)
+{
+    const EntityState *vm = vm_of(engine, entity);
+    const char *id = g_str_has_prefix(entity->path, "service/") ? entity_id(entity) : NULL;
+
+    if (vm != NULL)
+        return app_vm_of(engine, vm, ret_app);
+    if (id == NULL)
+        return NULL;
+    g_autofree char *vm_id = g_strndup(id, strcspn(id, "/"));
+    return policy_vm(engine->policy, vm_id, entity->hostname, ret_app);
+}
+
 bool vm_is_ha(const Engine *engine, const EntityState *vm)
 {
     const AppVm *app_vm = app_vm_of(engine, vm, NULL);

@@ -111,6 +111,8 @@ EntityState *host_of(Engine *engine, const EntityState *entity); /* a service's 
 const char *host_domain(const Engine *engine, const EntityState *host, const char *domain); /* "rack" "power" "switch" */
 /* What the policy says of @vm; *ret_app (may be NULL) its application. NULL: nothing. */
 const AppVm *app_vm_of(const Engine *engine, const EntityState *vm, const Application **ret_app);
+/* The same of a VM or a service, also of one whose VM no host agent has told of. NULL: the policy has it not. */
+const AppVm *app_vm_of_any(Engine *engine, const EntityState *entity, const Application **ret_app);
 bool vm_paused_by_storage(const EntityState *vm);
 bool vm_is_ha(const Engine *engine, const EntityState *vm);      /* the policy or its host agent says so */
 int vm_priority(const Engine *engine, const EntityState *vm);    /* 0 to 100; 50 when nobody says */

@@ -14,12 +14,11 @@
 
 EntityState *app_of(Engine *engine, const EntityState *entity)
 {
-    const EntityState *vm = vm_of(engine, entity);
     const Application *app = NULL;
 
     if (g_str_has_prefix(entity->path, "app/"))
         return (EntityState *) entity;
-    if (vm == NULL || app_vm_of(engine, vm, &app) == NULL)
+    if (app_vm_of_any(engine, entity, &app) == NULL)
         return NULL;
     g_autofree char *path = g_strdup_printf("app/%s", app->name);
     return entity_ensure(engine, path);

@@ -29,6 +29,7 @@ bool plan_is_under_way(const Incident *incident);
 char *vm_comes_after(Engine *engine, const EntityState *vm);
 bool service_is_ready(Engine *engine, const EntityState *service);
 EntityState *entity_of_node(Engine *engine, const Application *app, const char *node); /* "VM" or "VM/SERVICE"; NULL: not heard of */
-EntityState *entity_of_app_vm(Engine *engine, const AppVm *app_vm);
+EntityState *entity_of_app_vm(Engine *engine, const AppVm *app_vm); /* NULL: no host agent has told of it */
+EntityState *service_of_app_vm(Engine *engine, const AppVm *app_vm, const char *service); /* NULL: not heard of */
 
 #endif

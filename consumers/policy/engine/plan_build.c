@@ -95,15 +95,14 @@ static bool service_put(Build *b, const AppVm *app_vm, const EntityState *vm, co
 {
     const AppService *info = app_vm_service(app_vm, service);
     const char *name = text_put(b, g_strdup_printf("%s/%s", app_vm->name, service));
-    g_autofree char *path = vm == NULL ? NULL : g_strdup_printf("service/%s/%s", entity_id(vm), service);
-    const EntityState *entity = path == NULL ? NULL : entity_find(b->engine, path);
-    bool up = vm != NULL && !vm_is_down(vm);
+    const EntityState *entity = service_of_app_vm(b->engine, app_vm, service);
+    bool up = vm == NULL || !vm_is_down(vm); /* of one that no host agent tells of, its own agent tells */
 
     graph_add(b->graph, name);
     graph_needs(b->graph, name, app_vm->name);
     if (info != NULL)
         edges_put(b, name, info->after, info->needs);
-    if (entity == NULL || entity->agent == NULL || is_stopped_on_purpose(entity) || is_stopped_on_purpose(vm))
+    if (entity == NULL || entity->agent == NULL || is_stopped_on_purpose(entity) || (vm != NULL && is_stopped_on_purpose(vm)))
         return entity != NULL;
     bool runs = up && service_is_ready(b->engine, entity);
     bool only_start = b->starts && !b->stops;

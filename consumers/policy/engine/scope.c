@@ -60,12 +60,10 @@ static bool application_field(const Scope *scope, NameTag tag, CelArena *arena, 
 
 static bool groups(const Scope *scope, CelArena *arena, CelValue *ret_value)
 {
-    const EntityState *vm = vm_of(scope->engine, scope->entity);
     const Application *app = NULL;
     size_t n = 0;
 
-    if (vm != NULL)
-        app_vm_of(scope->engine, vm, &app);
+    app_vm_of_any(scope->engine, scope->entity, &app);
     n = app == NULL || app->groups == NULL ? 0 : app->groups->len;
     CelValue *items = cel_alloc(arena, n * sizeof *items);
     for (size_t i = 0; items != NULL && i < n; i++)

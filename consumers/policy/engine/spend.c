@@ -46,8 +46,7 @@ static const char *scope_value(Engine *engine, BudgetScope scope, const EntitySt
     case SCOPE_APP:
         if (g_str_has_prefix(entity->path, "app/"))
             return entity_id(entity);
-        if (vm != NULL)
-            app_vm_of(engine, vm, &app);
+        app_vm_of_any(engine, entity, &app);
         return app == NULL ? NULL : app->name;
     case SCOPE_VM:   return vm == NULL ? NULL : entity_id(vm);
     case SCOPE_HOST: return host == NULL ? NULL : entity_id(host);
