@@ -42,10 +42,21 @@ class SlowStorage(cloud.Case):
         self.addCleanup(subprocess.run, ['umount', '-l', self.slow])
         self.addCleanup(self.throttle, 0)
         subprocess.run(['qemu-img', 'create', '-q', '-f', 'qcow2', self.slow + '/data.qcow2', '64M'], check=True)
+
+    def begin(self, *options):
+        """A guest that writes to storage which has become slow; what it writes ends with the file /run/enough."""
         self.a = self.site.hypervisor('a', 11, '--storage', 'san1=%s,failover=san2' % self.slow, '--storage', 'san2=' + self.good,
-                                      '--storage-interval', '500ms', '--storage-slow', '300ms')
+                                      '--storage-interval', '500ms', '--storage-slow', '300ms', *options)
         self.web = self.site.guest('web', '10.99.0.50')
         self.vm = 'vm/' + self.web.uuid
+        self.domain = self.site.boot(self.web, self.a, disks=DISK % self.slow)
+        self.site.wait_state(self.vm, 'running')
+        self.process = self.a.qemu_pid(self.web.uuid)
+        self.in_guest('dd if=/dev/urandom of=/dev/vdc bs=1M seek=32 count=4 oflag=direct 2>/dev/null')
+        self.writer = guest.begin(self.domain, '/bin/sh', '-c', WRITE)
+        self.throttle(4)
+        self.site.wait_why(self.vm, 'storage-degraded', 60)
+        self.site.wait_why(self.vm, 'command      vm.block-copy', 60)
 
     def throttle(self, writes_per_s):
         number = os.stat(self.loop).st_rdev
@@ -57,21 +68,10 @@ class SlowStorage(cloud.Case):
         self.assertEqual(code, 0, text)
         return text
 
-    def test_left_by_a_live_copy(self):
-        self.domain = self.site.boot(self.web, self.a, disks=DISK % self.slow)
-        self.site.wait_state(self.vm, 'running')
-        process = self.a.qemu_pid(self.web.uuid)
-        writer = guest.begin(self.domain, '/bin/sh', '-c', WRITE)
-        self.throttle(4)
-        self.site.wait_why(self.vm, 'storage-degraded', 60)
-        self.site.wait_why(self.vm, 'command      vm.block-copy', 60)
-        self.site.wait_why(self.vm, 'healed', 240)
-        xml = self.domain.XMLDesc()
-        self.assertIn("file='%s/" % self.good, xml)
-        self.assertNotIn('%s/data.qcow2' % self.slow, xml)
-        self.assertEqual(self.a.qemu_pid(self.web.uuid), process)
+    def check_what_was_written(self):
+        mendsite.wait_for('enough is written', lambda: int((self.in_guest('cat /run/line').split() or ['line', 0])[1]) > 30, 60)
         self.in_guest('touch /run/enough')
-        code, text = guest.result(self.domain, writer)
+        code, text = guest.result(self.domain, self.writer)
         self.assertEqual(code, 0, text)
         written = int(text)
         self.assertGreater(written, 10)
@@ -79,6 +79,30 @@ class SlowStorage(cloud.Case):
         read = self.in_guest('dd if=/dev/vdc bs=4k count=%d iflag=direct 2>/dev/null | md5sum' % written)
         self.assertEqual(read, wanted)
         print('%d blocks written, all of them there' % written)
+
+    def test_left_by_a_live_copy(self):
+        self.begin()
+        self.site.wait_why(self.vm, 'healed', 240)
+        xml = self.domain.XMLDesc()
+        self.assertIn("file='%s/" % self.good, xml)
+        self.assertNotIn('%s/data.qcow2' % self.slow, xml)
+        self.assertEqual(self.a.qemu_pid(self.web.uuid), self.process)
+        self.check_what_was_written()
+
+    def test_a_copy_that_is_ended_leaves_the_source(self):
+        self.begin('--copy-bandwidth', '50000')
+        mendsite.wait_for('it copies', lambda: '<mirror' in self.domain.XMLDesc(), 60)
+        self.domain.blockJobAbort('vdc')  # as virsh blockjob --abort does
+        self.site.wait_why(self.vm, 'needs a human', 120)
+        xml = self.domain.XMLDesc()
+        self.assertIn("file='%s/data.qcow2'" % self.slow, xml)
+        self.assertNotIn('<mirror', xml)
+        self.assertEqual([name for name in os.listdir(self.good) if name.endswith('.qcow2')], [])
+        self.assertEqual(self.a.qemu_pid(self.web.uuid), self.process)
+        self.throttle(0)
+        self.check_what_was_written()
+        self.domain.destroy()
+        subprocess.run(['qemu-img', 'check', '-q', self.slow + '/data.qcow2'], check=True)
 
 
 def missing():
