@@ -243,6 +243,13 @@ def copies(rig):
     goes_on()
     assert not os.path.exists(paths[0]) and agent.jobs(VM)[-1] == ('copy', 'ended')
 
+    number = agent.begin('vm_block_copy', VM, path=paths[0], **slow)
+    until('it copies', lambda: '<mirror' in domain.XMLDesc())
+    domain.blockJobAbort('vda')  # as virsh blockjob --abort does
+    agent.end(number).must('failed', text='ended by somebody else, through libvirt; the VM goes on with ' + source)
+    goes_on()
+    assert not os.path.exists(paths[0])
+
     agent.begin('vm_block_copy', VM, path=paths[1], **slow)
     until('it copies', lambda: '<mirror' in domain.XMLDesc())
     agent.kill()

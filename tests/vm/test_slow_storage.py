@@ -94,6 +94,7 @@ class SlowStorage(cloud.Case):
         mendsite.wait_for('it copies', lambda: '<mirror' in self.domain.XMLDesc(), 60)
         self.domain.blockJobAbort('vdc')  # as virsh blockjob --abort does
         self.site.wait_why(self.vm, 'needs a human', 120)
+        self.site.wait_why(self.vm, 'it was ended by somebody else', 10)
         xml = self.domain.XMLDesc()
         self.assertIn("file='%s/data.qcow2'" % self.slow, xml)
         self.assertNotIn('<mirror', xml)

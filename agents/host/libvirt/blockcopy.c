@@ -162,6 +162,15 @@ static bool is_kept(const Action *action, const Copy *copy)
     return disk != NULL && g_strcmp0(disk->source, copy->path) == 0;
 }
 
+/* What the VM goes on with, for people: the source, unless somebody else has switched. (transfer full) */
+static char *used_now(Action *action, const Copy *copy)
+{
+    g_autoptr(DomainXml) xml = action_domain_xml(action, false);
+    const DomainDisk *disk = xml != NULL ? domain_xml_disk(xml, copy->target) : NULL;
+
+    return g_strdup(disk != NULL && disk->source != NULL ? disk->source : copy->source);
+}
+
 /* What became of it, for people (transfer full); NULL: it failed, and is answered. */
 static char *finish(Action *action, Copy *copy)
 {
@@ -170,8 +179,9 @@ static char *finish(Action *action, Copy *copy)
 
     if (!job_disk_wait(action, copy->target, &why)) {
         bool late = action_left_us(action) == 0, ended = job_disk_end(action, copy->target);
+        g_autofree char *used = used_now(action, copy);
 
-        action_failed(action, late ? COMMAND_ERROR_TIMEOUT : COMMAND_ERROR_FAILED, "%s; the VM goes on with %s%s", why, copy->source,
+        action_failed(action, late ? COMMAND_ERROR_TIMEOUT : COMMAND_ERROR_FAILED, "%s; the VM goes on with %s%s", why, used,
                       ended ? "" : ", and the copy has not ended yet");
         copy->was_made &= ended;
     } else if (!pivot) {
