@@ -186,7 +186,7 @@ static Hands hands(Engine *engine, const char *rule, const EntityState *entity)
             return HANDS_QUIET;
     if (job_on(engine, entity) != NULL)
         return HANDS_JOB;
-    if (entity->incident != NULL)
+    if (entity->incident != NULL && !incident_stands_aside(engine, entity->incident))
         return HANDS_INCIDENT;
     if (busy_with(engine, entity, host_of(engine, entity), NULL) != NULL)
         return HANDS_BUSY;

@@ -170,17 +170,9 @@ static bool is_ill(const EntityState *entity)
            (strcmp(entity->state, "stopped") == 0 && g_strcmp0(entity->intent, "none") == 0);
 }
 
-/* What it is about is no state, and is not over because the entity is well. */
-static bool is_of_what_happened(const Engine *engine, const Incident *incident)
-{
-    const Rule *rule = policy_rule(engine->policy, incident->rule);
-
-    return rule != NULL && event_only_happened(rule->on);
-}
-
 static void incident_seen_well(Stage *s, Incident *incident)
 {
-    if ((incident->state == INCIDENT_OPEN || incident->state == INCIDENT_ACTING) && is_of_what_happened(s->engine, incident))
+    if ((incident->state == INCIDENT_OPEN || incident->state == INCIDENT_ACTING) && incident_is_of_what_happened(s->engine, incident))
         return; /* it was well all the time: what is under way ends with its answer */
     if (incident->state == INCIDENT_OPEN && incident->attempts == 0) {
         incident_close(s, incident, INCIDENT_RESOLVED, "well again before anything was done");
@@ -234,7 +226,12 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
 
     if (plan_is_under_way(incident) && incident->state != INCIDENT_NEEDS_HUMAN)
         return; /* plan_heard() is for it */
-    if (is_well(s->engine, incident, kind)) {
+    if (incident_stands_aside(s->engine, incident)) {
+        if (another_rule_is_for(s, incident, entity, event)) {
+            incident_close(s, incident, INCIDENT_SUPERSEDED, "there is worse to tell of it now");
+            rules_match(s, entity, event, fired);
+        }
+    } else if (is_well(s->engine, incident, kind)) {
         incident_seen_well(s, incident);
     } else if (intent_is_wanted(entity->intent) && (is_ill(entity) || g_str_has_prefix(entity->state, "stop"))) {
         g_autofree char *why = g_strdup_printf("%s because of %s: it is not ours to start", entity->state, entity->intent);
@@ -250,8 +247,7 @@ static void incident_event(Stage *s, Incident *incident, EntityState *entity, co
     }
 }
 
-/* What rules and the open incident say to it. */
-static void follow(Stage *s, EntityState *entity, const Event *event)
+void event_follow(Stage *s, EntityState *entity, const Event *event)
 {
     Fired fired = watches_event(s, entity, event);
 
@@ -340,7 +336,7 @@ static void step_event(Stage *s, const Event *event, bool asked)
     if (s->engine->policy->applications->len > 0 && strcmp(entity->state, "running") == 0)
         s->wake |= WAKES(AFTER);
     plan_heard(s, entity);
-    follow(s, entity, event);
+    event_follow(s, entity, event);
 }
 
 void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data)
@@ -362,7 +358,7 @@ void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *
                                                                        cause == NULL ? NULL : event_fields(cause)->id),
                "%s is %s", entity->path, strchr(kind, '.') + 1);
     plan_heard(s, entity);
-    follow(s, entity, event);
+    event_follow(s, entity, event);
 }
 
 /* An answer can be old, of a command that was sent again or was long on its way: what was heard of the entity since the attempt began is
@@ -377,7 +373,7 @@ static void command_done(Stage *s, Incident *incident, const Command *command, c
         return;
     if (incident->state == INCIDENT_ACTING)
         ladder_go_on(s, incident);
-    if (state == NULL && is_of_what_happened(s->engine, incident))
+    if (state == NULL && incident_is_of_what_happened(s->engine, incident))
         state = entity->state; /* it was well all the time: the answer is what there was to wait for */
     if (state == NULL || step == NULL || incident->state != INCIDENT_VERIFYING || strcmp(command->entity, entity->path) != 0)
         return;

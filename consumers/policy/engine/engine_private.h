@@ -132,6 +132,8 @@ bool intent_is_wanted(const char *intent); /* somebody stopped it on purpose */
 
 /* engine.c */
 /* Something follows from what was heard: the entity's state, and what rules say to it. @cause may be NULL; @data (transfer full). */
+/* What rules and the open incident say to it. */
+void event_follow(Stage *s, EntityState *entity, const Event *event);
 void event_derive(Stage *s, EntityState *entity, const char *kind, const Event *cause, json_t *data);
 
 /* parameters.c: what its application gives @service, references filled in; *ret_parameters (transfer full) may be NULL. False: *ret_missing
@@ -164,6 +166,10 @@ void waiting_note(Engine *engine, const Incident *incident);    /* after what it
 void waiting_wake(Stage *s);                                /* what s->wake and s->speak say */
 void waiting_of_agent(Stage *s, const char *agent);         /* it came or went */
 /* @host: the one @target is to be on; NULL: none. NULL: nothing is done to it, or to what it is in. */
+/* Its rule is of what happened: no state of the entity's, and not over because that is well. */
+bool incident_is_of_what_happened(const Engine *engine, const Incident *incident);
+/* It is about something at a host that is no matter of its life, as that it could not be powered off: for everything else it is not there. */
+bool incident_stands_aside(const Engine *engine, const Incident *incident);
 Incident *busy_with(Engine *engine, const EntityState *target, const EntityState *host, const Incident *but);
 void busy_begin(Incident *incident, EntityState *target);
 void busy_end(Stage *s, Incident *incident);

@@ -97,7 +97,8 @@ void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event 
                "%s is %s: rule %s applies", entity->path,
                event_only_happened(event_fields(event)->kind) ? strchr(event_fields(event)->kind, '.') + 1 : entity->state, rule->name);
     bool ends_vm = entity->vm != NULL && !event_only_happened(event_fields(event)->kind) && strcmp(entity->state, "lost") != 0;
-    if (entity->host != NULL || (ends_vm && entity->vm->host != NULL && !vm_paused_by_storage(entity)))
+    bool ends_host = entity->host != NULL && !event_only_happened(event_fields(event)->kind);
+    if (ends_host || (ends_vm && entity->vm->host != NULL && !vm_paused_by_storage(entity)))
         quarantine_failure(s, host_of(engine, entity), entity->path, entity->state);
     ladder_decide(s, incident);
 }
@@ -140,7 +141,9 @@ static void needs_human(Stage *s, Incident *incident, const char *to, const char
     s->wake |= WAKES(AFTER); /* what comes after it waits in vain */
     put_record(s, "incident.needs-human", incident, NULL, json_pack("{s:i}", "attempts", (int) incident->attempts), "%s", why);
     parent_done(s, incident);
-    put_notice(s, "needs-human", to, incident, "%s is %s and needs a human: %s", incident->entity->path, incident->entity->state, why);
+    const Rule *rule = policy_rule(s->engine->policy, incident->rule);
+    const char *is = incident_stands_aside(s->engine, incident) ? strchr(rule->on, '.') + 1 : incident->entity->state;
+    put_notice(s, "needs-human", to, incident, "%s is %s and needs a human: %s", incident->entity->path, is, why);
 }
 
 /* Whom the ladder tells in the end; who gives up earlier tells them too. */

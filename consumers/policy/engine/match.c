@@ -10,6 +10,18 @@ static bool is_plain(const Rule *rule)
     return rule->temporal == TEMPORAL_ONCE;
 }
 
+bool incident_is_of_what_happened(const Engine *engine, const Incident *incident)
+{
+    const Rule *rule = policy_rule(engine->policy, incident->rule);
+
+    return rule != NULL && event_only_happened(rule->on);
+}
+
+bool incident_stands_aside(const Engine *engine, const Incident *incident)
+{
+    return incident->entity->host != NULL && incident_is_of_what_happened(engine, incident);
+}
+
 /* Rule or NULL; *ret_values gets what was looked at; a rule that listened and did not match is recorded. */
 static const Rule *first_match(Stage *s, Scope *scope, Fired *fired, json_t **ret_values)
 {

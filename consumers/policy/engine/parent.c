@@ -10,11 +10,12 @@
 #define GATHERS_US (10 * US_PER_S) /* what one failure brings comes within this */
 #define NAMED_MAX 10u
 
-static bool is_worked_on(const EntityState *entity, const Incident *but)
+static bool is_worked_on(const Engine *engine, const EntityState *entity, const Incident *but)
 {
     const Incident *incident = entity == NULL ? NULL : entity->incident;
 
-    return incident != NULL && incident != but && incident->state != INCIDENT_NEEDS_HUMAN && !incident_is_closed(incident);
+    return incident != NULL && incident != but && incident->state != INCIDENT_NEEDS_HUMAN && !incident_is_closed(incident) &&
+           !incident_stands_aside(engine, incident);
 }
 
 static bool vm_is_down(const EntityState *vm)
@@ -33,9 +34,9 @@ EntityState *parent_in_the_way(Engine *engine, const Incident *incident, const c
     *ret_ends = true;
     if (!engine->policy->inhibit)
         return NULL;
-    if (is_worked_on(vm, incident))
+    if (is_worked_on(engine, vm, incident))
         return vm;
-    if (is_worked_on(host, incident) && !action_starts(action))
+    if (is_worked_on(engine, host, incident) && !action_starts(action))
         return host;
     if (vm == NULL || !vm_is_down(vm) || g_strcmp0(action_kind(action), "service") != 0)
         return NULL;
@@ -57,7 +58,7 @@ static EntityState *parent_with_incident(Engine *engine, const Incident *inciden
     EntityState *vm = g_str_has_prefix(entity->path, "service/") ? vm_of(engine, entity) : NULL;
     EntityState *host = entity->host != NULL ? NULL : host_of(engine, entity);
 
-    if (host != NULL && host->incident != NULL)
+    if (host != NULL && host->incident != NULL && !incident_stands_aside(engine, host->incident))
         return host;
     EntityState *storage = storage_under(engine, entity->vm != NULL ? entity : vm);
     return storage != NULL ? storage : vm != NULL && vm->incident != NULL ? vm : NULL;

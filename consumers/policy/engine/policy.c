@@ -65,6 +65,7 @@ static const struct {
     { "tell-isolated", "host.isolated", NULL, { { NULL } } },
     { "tell-partitioned", "host.partitioned", NULL, { { NULL } } },
     { "tell-unknown", "host.unknown", NULL, { { NULL } }, .told_after = true },
+    { "tell-unfenceable", "host.unfenceable", "event.reason != \"degraded\"", { { NULL } } }, /* degraded: a way is left, the log has it */
 };
 
 static void tell_after(Rule *rule)

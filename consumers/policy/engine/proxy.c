@@ -88,6 +88,9 @@ void proxy_fenceable(Stage *s, EntityState *entity, const Event *event)
         host->unfenceable = NULL;
     }
     s->wake |= WAKES(PLACE);
+    event_follow(s, entity, event);
+    if (host->unfenceable == NULL && entity->incident != NULL && incident_stands_aside(s->engine, entity->incident))
+        incident_close(s, entity->incident, INCIDENT_RESOLVED, "its fence devices work again");
 }
 
 void proxy_dump_heard(HostState *host, int64_t now_us)

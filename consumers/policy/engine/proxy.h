@@ -9,7 +9,7 @@
  * (transfer full) says what to do. */
 EntityState *proxy_choose(Engine *engine, const EntityState *host, char **ret_why);
 
-/* host.fenceable, host.unfenceable about @host: kept, and told to people when it changes. */
+/* host.fenceable, host.unfenceable about @host: kept, and told to people and the policy's rules when it changes. */
 void proxy_fenceable(Stage *s, EntityState *host, const Event *event);
 
 /* A message of a crash dump in progress. */
