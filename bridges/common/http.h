@@ -1,5 +1,5 @@
 /* An HTTP client for systems that a bridge speaks for: one Http for each of them, with its trust, its pace and its bounds. Nothing waits
- * for ever, nothing grows for ever, no credential goes anywhere but to the host it is for (redirections are not followed), and of every
+ * for ever, nothing grows for ever, no credential goes anywhere but to the host it is for (redirections are not followed, proxies not used), and of every
  * failure it is known whether the other side may have heard the request. Thread: the owner's main loop (thread-default context). */
 #ifndef MEND_BRIDGES_HTTP_H
 #define MEND_BRIDGES_HTTP_H

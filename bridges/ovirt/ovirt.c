@@ -3,6 +3,7 @@
 
 #include "lib/base/log.h"
 
+#include <gio/gio.h>
 #include <string.h>
 
 #define AT(field) offsetof(OvirtSettings, field)
@@ -39,6 +40,17 @@ static void site_free(OvirtSite *site)
     g_free(site);
 }
 
+/* Over TLS, or not over any wire. What is no URL at all is http_new()'s to say. */
+static bool is_private(const char *url)
+{
+    g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
+    const char *host = uri != NULL ? g_uri_get_host(uri) : NULL;
+
+    if (host == NULL || g_ascii_strcasecmp(g_uri_get_scheme(uri), "http") != 0)
+        return true;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || (g_str_has_prefix(host, "127.") && g_hostname_is_ip_address(host));
+}
+
 static bool settings_are_good(const OvirtSettings *s, GError **error)
 {
     const struct { const char *name, *value; } words[] = { { "ha", s->ha }, { "fence", s->fence } }, needed[] = { { "url", s->url }, { "password-file", s->password_file } };
@@ -48,6 +60,10 @@ static bool settings_are_good(const OvirtSettings *s, GError **error)
             g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "--%s is missing (mend-bridge ovirt-engine --help)", needed[i].name);
             return false;
         }
+    if (!is_private(s->url)) {
+        g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "--url: %s would send the password in the clear: https wanted", s->url);
+        return false;
+    }
     for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
         if (strcmp(words[i].value, "ovirt") != 0 && strcmp(words[i].value, "mend") != 0) {
             g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "--%s: '%s' is neither ovirt nor mend", words[i].name, words[i].value);

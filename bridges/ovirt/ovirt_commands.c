@@ -17,7 +17,7 @@
 
 #define LOOK_US       US_PER_S
 #define TAKES_US      (10 * US_PER_S) /* an accepted action shows by then */
-#define LOST_US       (20 * US_PER_S) /* one whose answer was lost, and that does not show by then, did not arrive: said so, not repeated */
+#define LOST_US       (20 * US_PER_S) /* one whose answer was lost, and that does not show by then or in four time-outs, did not arrive */
 #define MIGRATION_US  (30 * US_PER_MINUTE)
 
 typedef enum { START, STOP, SHUTDOWN, REBOOT, RESET, SUSPEND, RESUME, MIGRATE, ABORT } Kind;
@@ -127,6 +127,8 @@ static Verdict judge_start(Deed *deed, const OvirtVm *vm, char **ret_why)
         if (deed->posted_us != 0)
             return deed->began || (deed->accepted && shows(deed)) ? because(ret_why, LOOK_FAIL, "oVirt began to start it, and it is %s again", vm->status)
                                                                   : LOOK_WAIT;
+        if (strcmp(deed->host->now->status, "up") != 0)
+            return because(ret_why, LOOK_REFUSE, "this host is '%s' in oVirt and takes no VM", deed->host->now->status);
         if (vm->ha && strcmp(deed->site->settings->ha, "mend") != 0)
             return because(ret_why, LOOK_REFUSE, "oVirt has it as highly available and restarts it by itself; --ha mend leaves that to Mend");
         return LOOK_ACT;
@@ -336,7 +338,7 @@ static void take_verdict(Deed *deed, const OvirtVm *vm)
     case LOOK_REFUSE: deed_end(deed, deed->kind == START ? COMMAND_ERROR_UNSAFE : error, why, true); return;
     case LOOK_FAIL: deed_end(deed, COMMAND_ERROR_FAILED, why, false); return;
     default:
-        if (deed->posted_us != 0 && !deed->accepted && !deed->began && clock_now_us() - deed->posted_us >= LOST_US) {
+        if (deed->posted_us != 0 && !deed->accepted && !deed->began && clock_now_us() - deed->posted_us >= MIN(LOST_US, 4 * deed->site->settings->timeout_us)) {
             g_autofree char *text = g_strdup_printf("%s; it is %s still", deed->trouble, vm->status);
 
             deed_end(deed, COMMAND_ERROR_TIMEOUT, text, false);

@@ -52,6 +52,15 @@ static Value *fences(const OvirtSite *site, const SiteHost *host)
     return list;
 }
 
+Value *site_reach_list(const char *cluster)
+{
+    Value *list = value_list();
+
+    if (cluster != NULL)
+        value_append(list, value_string(cluster));
+    return list;
+}
+
 static void tell_up(SiteHost *host, bool again)
 {
     const OvirtHost *now = host->now;
@@ -60,13 +69,14 @@ static void tell_up(SiteHost *host, bool again)
 
     value_set(values, "hostname", value_string(now->name));
     value_set(values, "name", value_string(now->name));
-    if (now->memory_bytes > 0)
-        value_set(values, "memory_bytes", value_uint(VALUE_UINT64, now->memory_bytes));
+    if (now->memory_bytes > 0) /* oVirt starts nothing on one that is in maintenance or the like: it has room for nothing */
+        value_set(values, "memory_bytes", value_uint(VALUE_UINT64, strcmp(now->status, "up") == 0 ? now->memory_bytes : 1));
     if (now->vcpus > 0)
         value_set(values, "vcpus", value_uint(VALUE_UINT32, now->vcpus));
     if (label != NULL)
         value_append(labels, value_string(label));
     value_set(values, "labels", labels);
+    value_set(values, "storage", site_reach_list(now->cluster));
     value_set(values, "fences", fences(host->site, host));
     value_set(values, "vms", site_vms_on(host->site, now->id));
     if (!again && host->told_up != NULL && value_equal(values, host->told_up)) {
@@ -142,7 +152,10 @@ static void host_join(SiteHost *host, const char *boot)
 
     host->agent = bridge_agent_new(host->site->bridge, &options, &error);
     if (host->agent == NULL) {
-        log_warning("host %s stays off the bus: %s", host->now->name, error->message);
+        if (g_strcmp0(host->refusal, error->message) != 0)
+            log_warning("host %s stays off the bus: %s", host->now->name, error->message);
+        g_free(host->refusal);
+        host->refusal = g_strdup(error->message);
         return;
     }
     boot_text(host->now->id, boot, boot_id);
@@ -173,6 +186,7 @@ static const char *boot_known(SiteHost *host, const OvirtAnswer *answer, bool *r
     if (kept != NULL && llabs(strtoll(kept, NULL, 10) - (long long) boot) <= SAME_BOOT_S)
         return kept;
     *ret_changed = kept != NULL;
+    host->site->changed = true;
     g_hash_table_insert(host->site->boots, g_strdup(host->now->id), g_strdup_printf("%lld", (long long) boot));
     return g_hash_table_lookup(host->site->boots, host->now->id);
 }
@@ -247,6 +261,7 @@ void site_host_free(SiteHost *host)
     bridge_agent_free(host->agent);
     value_unref(host->told_up);
     ovirt_host_free(host->now);
+    g_free(host->refusal);
     g_free(host);
 }
 

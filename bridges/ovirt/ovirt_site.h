@@ -31,6 +31,7 @@ struct OvirtSite {
     GPtrArray *fencings; /* the same of ovirt_fence.c */
     GHashTable *boots;   /* host's id → seconds since 1970 of its boot, as text: kept over restarts */
     char *away;          /* why the engine is not reached; NULL: it is */
+    bool changed;        /* something that is kept over a restart */
     OvirtWatch *watch;
     OvirtSaid *said;
 };
@@ -42,6 +43,7 @@ struct SiteHost {
     Host *host;
     OvirtCall *boot_call;
     Value *told_up;      /* the last host.up */
+    char *refusal;       /* why it could not join the bus, as logged */
 };
 
 struct SiteVm {
@@ -69,6 +71,9 @@ SiteHost *site_any_host(const OvirtSite *site, const SiteHost *not);
 /* @why: for people; NULL: it is reached. */
 void site_set_reach(OvirtSite *site, const char *why);
 void site_host_free(SiteHost *host);
+/* oVirt starts a VM only on hosts of its own cluster. Mend places a VM only where its storage is: so the cluster is told as a storage domain
+ * of both. (transfer full) */
+Value *site_reach_list(const char *cluster);
 
 /* ---- ovirt_vms.c: what becomes of VMs --------------------------------------------------------------------------------------------------- */
 

@@ -88,6 +88,7 @@ static Value *facts(const SiteVm *vm)
         value_set(values, "memory_bytes", value_uint(VALUE_UINT64, now->memory_bytes));
     if (now->vcpus > 0)
         value_set(values, "vcpus", value_uint(VALUE_UINT32, now->vcpus));
+    value_set(values, "storage", site_reach_list(now->cluster));
     if (now->lease)
         value_set(values, "lease", value_bool(true));
     if (now->ha) /* what oVirt restarts by itself is not ours, unless the settings say so; of others the policy knows */
@@ -178,6 +179,7 @@ static bool word_tell(SiteVm *vm, const OvirtWord *word)
     by = teller_of(vm);
     if (!word->runs && vm->host != NULL && g_strcmp0(by->now->id, vm->host) != 0)
         tell_released(vm, vm->host, by);
+    vm->site->changed = true;
     put(&vm->state, word->state);
     put(&vm->intent, word->intent);
     put(&vm->reason, word->reason);
@@ -247,6 +249,7 @@ void site_take_vms(OvirtSite *site, GPtrArray *vms)
             if (by != NULL)
                 tell(vm, by);
         }
+        site->changed = site->changed || !vm->is_here;
         if (!vm->is_here)
             g_hash_table_iter_remove(&iter);
         else

@@ -18,12 +18,14 @@
 
 #define PAGE_FIRST 1000
 #define PAGE_MAX   16000
+#define SAVE_US    (10 * US_PER_S) /* the cursor alone: reading events again changes nothing, where no state was told since */
 
 typedef enum { NEWEST, EVENTS, HOSTS, VMS, EVENTS_AGAIN } Stage;
 
 struct OvirtWatch {
     OvirtSite *site;
     char *file, *kept;       /* what the file holds */
+    int64_t saved_us;
     Stage stage;
     OvirtCall *call;
     guint timer;
@@ -47,6 +49,10 @@ static void save(OvirtWatch *watch)
     GHashTableIter iter;
     void *key, *value;
 
+    if (!watch->site->changed && clock_now_us() - watch->saved_us < SAVE_US)
+        return;
+    watch->saved_us = clock_now_us();
+    watch->site->changed = false;
     g_hash_table_iter_init(&iter, watch->site->vms);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const SiteVm *vm = value;
@@ -63,6 +69,7 @@ static void save(OvirtWatch *watch)
         return;
     if (!file_write(watch->file, text, strlen(text), 0600, &error)) {
         log_warning("%s; after a restart events may be told again", error->message);
+        watch->site->changed = true;
         return;
     }
     g_free(watch->kept);
