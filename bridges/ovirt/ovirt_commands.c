@@ -165,10 +165,23 @@ static Verdict judge_reboot(Deed *deed, const OvirtVm *vm, char **ret_why)
     return status_is(vm, "down", NULL, NULL) ? because(ret_why, LOOK_FAIL, "it is down") : LOOK_WAIT;
 }
 
+/* Paused by its storage, and oVirt is set to leave it so, or to kill it: not ours to undo. To resume it twice does no harm. */
+static bool pause_is_ovirts(const Deed *deed, const OvirtVm *vm)
+{
+    const SiteVm *known = site_vm(deed->site, deed->vm);
+    const char *pause = known != NULL ? known->past.pause : NULL;
+    bool by_storage = pause != NULL && strcmp(pause, "user") != 0;
+
+    return by_storage && status_is(vm, "paused", NULL, NULL) && strcmp(deed->site->settings->ha, "mend") != 0 && vm->on_storage_error != NULL &&
+           strcmp(vm->on_storage_error, "auto_resume") != 0;
+}
+
 static Verdict judge_resume(const Deed *deed, const OvirtVm *vm, char **ret_why)
 {
     if (runs_well(vm))
         return LOOK_DONE;
+    if (deed->posted_us == 0 && pause_is_ovirts(deed, vm))
+        return because(ret_why, LOOK_REFUSE, "its storage failed, and oVirt is set to '%s' it by itself; --ha mend leaves that to Mend", vm->on_storage_error);
     if (status_is(vm, "paused", "suspended", NULL))
         return deed->posted_us == 0 ? LOOK_ACT : shows(deed) && deed->accepted ? because(ret_why, LOOK_FAIL, "it is %s still", vm->status) : LOOK_WAIT;
     if (status_is(vm, "restoring_state", "wait_for_launch", NULL))
@@ -335,7 +348,7 @@ static void take_verdict(Deed *deed, const OvirtVm *vm)
     switch (verdict) {
     case LOOK_DONE: deed_end(deed, NULL, kinds[deed->kind].what, false); return;
     case LOOK_ACT: act(deed); return;
-    case LOOK_REFUSE: deed_end(deed, deed->kind == START ? COMMAND_ERROR_UNSAFE : error, why, true); return;
+    case LOOK_REFUSE: deed_end(deed, deed->kind == START || deed->kind == RESUME ? COMMAND_ERROR_UNSAFE : error, why, true); return;
     case LOOK_FAIL: deed_end(deed, COMMAND_ERROR_FAILED, why, false); return;
     default:
         if (deed->posted_us != 0 && !deed->accepted && !deed->began && clock_now_us() - deed->posted_us >= MIN(LOST_US, 4 * deed->site->settings->timeout_us)) {

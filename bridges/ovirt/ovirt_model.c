@@ -20,6 +20,7 @@ void ovirt_vm_free(OvirtVm *vm)
     g_free(vm->cluster);
     g_free(vm->address);
     g_free(vm->stop_reason);
+    g_free(vm->on_storage_error);
     g_free(vm);
 }
 
@@ -118,6 +119,7 @@ OvirtVm *ovirt_vm_read(const json_t *body, GError **error)
     vm->cluster = link_of(body, "cluster");
     vm->address = text_of(body, "fqdn");
     vm->stop_reason = text_of(body, "stop_reason");
+    vm->on_storage_error = text_of(body, "storage_error_resume_behaviour");
     vm->ha = truth_of(json_object_get(body, "high_availability"), "enabled");
     vm->lease = json_is_object(json_object_get(json_object_get(body, "lease"), "storage_domain"));
     vm->memory_bytes = (uint64_t) MAX(0, number_or(body, "memory", 0));

@@ -9,6 +9,7 @@
 typedef struct OvirtVm {  /* texts owned; NULL: not said */
     char *id;             /* UUID: libvirt's and the guest's SMBIOS UUID, too */
     char *name, *status, *host, *cluster, *address, *stop_reason;
+    char *on_storage_error; /* auto_resume leave_paused kill: what oVirt does with it when its storage fails */
     bool ha, lease;
     uint64_t memory_bytes;
     unsigned vcpus;

@@ -157,6 +157,25 @@ class Healing(Ovirt):
         self.wait_why('healed', 'vm/' + DB)
         self.assertEqual(self.starts(DB), 1)
 
+    def paused(self, behaviour):
+        self.engine.set_vm(WEB, storage_error_resume_behaviour=behaviour)
+        self.up()
+        with self.engine.lock:
+            self.engine.event(145, 'VM web has been paused due to storage I/O error.', vm=WEB, severity='error')
+            self.engine.vms[WEB]['status'] = 'paused'
+
+    def test_vm_paused_by_its_storage_is_resumed(self):
+        self.paused('auto_resume')
+        self.wait_why('vm.resume')
+        self.wait_why('healed')
+        self.assertEqual((self.starts(), self.engine.vms[WEB]['status']), (1, 'up'))
+
+    def test_vm_that_ovirt_leaves_paused_is_left_so(self):
+        self.paused('leave_paused')
+        self.wait_why("oVirt is set to 'leave_paused' it")
+        self.assertEqual(self.entity('vm/' + WEB)['data']['reason'], 'io-error')
+        self.assertEqual((self.starts(), self.engine.vms[WEB]['status']), (0, 'paused'))
+
 
 class Hosts(Ovirt):
     def test_vm_of_a_fenced_host_starts_on_another(self):
@@ -286,6 +305,10 @@ class Faults(Ovirt):
         self.broken_start(what='lost')
         self.assertEqual(self.starts(), 2)
         self.assertIn('timeout', self.why())
+
+    def test_answer_malformed(self):
+        self.broken_start(what='malformed')
+        self.assertEqual(self.starts(), 2)
 
     def test_server_error_is_tried_again_by_policy(self):
         self.broken_start(what='status', status=500)
