@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #define OUTPUT_DEFAULT_BYTES 4096
 #define WORDS_MAX_BYTES      1024
 #define KILL_TAKES_MS        1000
+#define LEAVE_TAKES_MS       200 /* to end by itself, after the last line we wait for */
 
 G_DEFINE_QUARK(mend-child-error-quark, child_error)
 
@@ -131,6 +133,8 @@ static _Noreturn void child_side(const SpawnOptions *options, const Prepared *p,
     int null_fd, failed;
 
     setsid();
+    if (options->dies_with_us)
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
     reset_signals();
     give_up_being_spared();
     null_fd = options->in_fd > 0 ? options->in_fd : open("/dev/null", O_RDWR);
@@ -210,7 +214,8 @@ struct Child {
     GString *output, *words;
     size_t max_output_bytes;
     char *said; /* words, before the last line is cut out of them */
-    bool timed_out;
+    const char *until;
+    bool timed_out, over;
 };
 
 static void child_stop_watching(Child *child)
@@ -263,6 +268,8 @@ static bool drain(int fd, GString *to, size_t max_bytes, bool keep_end)
     if (n <= 0)
         return n < 0 && errno == EINTR;
     if (keep_end) {
+        for (ssize_t i = 0; i < n; i++)
+            buffer[i] = buffer[i] != '\0' ? buffer[i] : ' ';
         g_string_append_len(to, buffer, n);
         if (to->len > max_bytes)
             g_string_erase(to, 0, (gssize) (to->len - max_bytes));
@@ -272,13 +279,38 @@ static bool drain(int fd, GString *to, size_t max_bytes, bool keep_end)
     return true;
 }
 
+static gboolean on_kill_had_no_effect(void *user);
+
+static gboolean on_left_behind(void *user)
+{
+    Child *child = user;
+
+    kill(-child->pid, SIGKILL);
+    child->deadline_source = g_timeout_add(KILL_TAKES_MS, on_kill_had_no_effect, child);
+    return G_SOURCE_REMOVE;
+}
+
+static void look_for_end(Child *child)
+{
+    const char *at = child->until == NULL || child->over ? NULL : g_strstr_len(child->words->str, (gssize) child->words->len, child->until);
+
+    if (at == NULL || strchr(at, '\n') == NULL || (at != child->words->str && at[-1] != '\n'))
+        return;
+    child->over = true;
+    g_clear_handle_id(&child->deadline_source, g_source_remove);
+    child->deadline_source = g_timeout_add(LEAVE_TAKES_MS, on_left_behind, child);
+}
+
 static gboolean on_output(int fd, GIOCondition condition, void *user)
 {
     Child *child = user;
     bool is_out = fd == child->out_fd;
 
-    if (drain(fd, is_out ? child->output : child->words, is_out ? child->max_output_bytes : WORDS_MAX_BYTES, !is_out) ||
-        (condition & G_IO_HUP) == 0)
+    bool more = drain(fd, is_out ? child->output : child->words, is_out ? child->max_output_bytes : WORDS_MAX_BYTES, !is_out);
+
+    if (!is_out && !child->timed_out)
+        look_for_end(child);
+    if (more || (condition & G_IO_HUP) == 0)
         return G_SOURCE_CONTINUE;
     *(is_out ? &child->out_source : &child->err_source) = 0;
     return G_SOURCE_REMOVE;
@@ -390,7 +422,7 @@ Child *child_start(const ChildOptions *options, ChildDone done, void *user, GErr
     fcntl(out[1], F_SETFL, 0); /* the program's ends block as it expects */
     fcntl(err[1], F_SETFL, 0);
     const SpawnOptions spawn_options = {.argv = options->argv, .environment = options->environment, .folder = options->folder,
-                                        .in_fd = in, .out_fd = out[1], .err_fd = err[1]};
+                                        .dies_with_us = options->dies_with_us, .in_fd = in, .out_fd = out[1], .err_fd = err[1]};
     bool started = spawn(&spawn_options, &pid, &pidfd, error);
     close(out[1]);
     close(err[1]);
@@ -403,7 +435,7 @@ Child *child_start(const ChildOptions *options, ChildDone done, void *user, GErr
     }
     child = g_new0(Child, 1);
     *child = (Child){.done = done, .user = user, .pid = pid, .pidfd = pidfd, .out_fd = out[0], .err_fd = err[0],
-                     .output = g_string_new(NULL), .words = g_string_new(NULL),
+                     .output = g_string_new(NULL), .words = g_string_new(NULL), .until = options->until,
                      .max_output_bytes = options->max_output_bytes != 0 ? options->max_output_bytes : OUTPUT_DEFAULT_BYTES};
     child->exit_source = g_unix_fd_add(pidfd, G_IO_IN, on_exit_ready, child);
     child->out_source = g_unix_fd_add(out[0], G_IO_IN | G_IO_HUP, on_output, child);

@@ -14,7 +14,7 @@ typedef struct ChildResult { /* borrowed during the completion */
     const char *output;      /* stdout; NUL-terminated, cut at the limit */
     size_t output_bytes;
     const char *last_words;  /* last line of stderr, "" when none: the part of a reason a person wants to read */
-    const char *words;       /* the end of stderr, as it came: any bytes */
+    const char *words;       /* the end of stderr, as it came: any bytes, NULs as spaces */
 } ChildResult;
 typedef void (*ChildDone)(const ChildResult *result, void *user);
 
@@ -25,6 +25,9 @@ typedef struct ChildOptions {
     int64_t deadline_us;       /* monotonic; 0 is refused: every operation has a deadline */
     size_t max_output_bytes;   /* 0: 4096 */
     const char *input;         /* its stdin, at most CHILD_INPUT_MAX_BYTES; NULL: /dev/null */
+    const char *until;         /* borrowed while it runs: once stderr has a whole line that begins so, it is over, whoever still holds its
+                                * pipes (it is killed soon after; wait_status may say so). NULL: nothing ends it but its end */
+    bool dies_with_us;         /* killed when this process ends, however that ends */
 } ChildOptions;
 #define CHILD_INPUT_MAX_BYTES 60000
 
@@ -49,6 +52,7 @@ typedef struct SpawnOptions {
     const char *user;            /* NULL: stay who we are */
     int in_fd;                   /* becomes 0; 0: /dev/null does */
     int out_fd, err_fd;          /* become 1 and 2; -1: inherited */
+    bool dies_with_us;
     const char *pid_variable;    /* when set, NAME=PID is added to the environment in the child ("WATCHDOG_PID") */
 } SpawnOptions;
 /* fork, setsid, exec. The error of a failed exec is reported here. @ret_pidfd is the caller's to close. */

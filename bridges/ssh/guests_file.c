@@ -25,6 +25,7 @@ void guest_entry_free(GuestEntry *entry)
     for (size_t i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(*(char **) ((char *) entry + texts[i].offset));
     g_clear_pointer(&entry->services, g_ptr_array_unref);
+    json_decref(entry->said);
     g_free(entry);
 }
 
@@ -125,6 +126,7 @@ static GuestEntry *read_guest(const YamlFile *file, const YamlNode *node, GError
     g_autoptr(GuestEntry) entry = g_new0(GuestEntry, 1);
 
     entry->services = g_ptr_array_new_with_free_func((GDestroyNotify) service_spec_free);
+    entry->said = yaml_to_json(node);
     if (node->kind != YAML_MAP) {
         yaml_error(file, node, error, "a guest is a map with 'id', 'host' and 'services'");
         return NULL;

@@ -24,6 +24,7 @@ typedef struct GuestEntry { /* strings owned; NULL: not given */
     char *id, *host, *name, *user, *become, *identity, *known_hosts, *systemd_bus;
     unsigned port;          /* 0: not given */
     GPtrArray *services;    /* of ServiceSpec */
+    json_t *said;           /* as the file has it, to see what has changed */
 } GuestEntry;
 void guest_entry_free(GuestEntry *entry);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestEntry, guest_entry_free)

@@ -4,7 +4,6 @@
 #include "agents/guest/services/memory.h"
 #include "agents/guest/services/systemd.h"
 #include "bridges/common/bridge_agent.h"
-#include "bridges/ssh/ssh_link.h"
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 
@@ -63,7 +62,7 @@ static bool any_of(const SshGuest *guest, const char *standard)
     return false;
 }
 
-static bool open_link(SshGuest *guest, const SshSettings *s, GError **error)
+static bool open_link(SshGuest *guest, const SshSettings *s, SshGate *gate, GError **error)
 {
     const GuestEntry *e = guest->entry;
     const char *folder = bridge_agent_data(guest->agent);
@@ -73,7 +72,7 @@ static bool open_link(SshGuest *guest, const SshSettings *s, GError **error)
                                      .known_hosts = e->known_hosts != NULL ? e->known_hosts : s->known_hosts,
                                      .become = e->become, .config = s->config, .folder = folder,
                                      .connect_timeout_us = s->connect_timeout_us, .alive_us = s->alive_us,
-                                     .sessions_max = (unsigned) s->sessions_max, .changed = on_reach, .user_data = guest };
+                                     .gate = gate, .sessions_max = (unsigned) s->sessions_max, .changed = on_reach, .user_data = guest };
 
     if (strlen(bus) > SOCKET_PATH_MAX) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NAMETOOLONG, "--data: sockets in %s have too long a path; at most %d characters", folder,
@@ -114,7 +113,7 @@ static bool open_services(SshGuest *guest, const SshSettings *s, GError **error)
     return true;
 }
 
-SshGuest *ssh_guest_new(Bridge *bridge, const SshSettings *settings, GuestEntry *entry, GError **error)
+SshGuest *ssh_guest_new(Bridge *bridge, const SshSettings *settings, SshGate *gate, GuestEntry *entry, GError **error)
 {
     static const char *const capabilities[] = { "control-queue", "service-events", "commands", NULL };
     SshGuest *guest = g_new0(SshGuest, 1);
@@ -124,7 +123,7 @@ SshGuest *ssh_guest_new(Bridge *bridge, const SshSettings *settings, GuestEntry 
     guest->entry = entry;
     guest->lanes = lanes_new();
     guest->agent = bridge_agent_new(bridge, &options, error);
-    if (guest->agent != NULL && open_link(guest, settings, error) && open_services(guest, settings, error))
+    if (guest->agent != NULL && open_link(guest, settings, gate, error) && open_services(guest, settings, error))
         return guest;
     ssh_guest_free(guest);
     return NULL;
@@ -136,7 +135,8 @@ void ssh_guest_start(SshGuest *guest)
     ssh_link_start(guest->link);
 }
 
-const char *ssh_guest_id(const SshGuest *guest) { return guest->entry->id; }
+const GuestEntry *ssh_guest_entry(const SshGuest *guest) { return guest->entry; }
+void ssh_guest_try_now(SshGuest *guest) { ssh_link_try_now(guest->link); }
 
 /* Open operations are answered as interrupted. */
 static void end_services(SshGuest *guest)

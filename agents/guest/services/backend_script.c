@@ -178,12 +178,13 @@ static void on_child_done(const ChildResult *result, void *user)
     child_free(child);
 }
 
-/* Broken off is not failed: a start whose end nobody saw may have worked. */
+/* Broken off is not failed: a start whose end nobody saw may have worked. A look that broke off has seen nothing. */
 static void on_run_done(ElsewhereEnd end, const ChildResult *result, const char *why, void *user)
 {
     Script *script = user;
-    g_autofree char *text = end == ELSEWHERE_LOST ? g_strdup_printf("%s: %s; whether it was done is not known", script->action, why) : NULL;
-    const ActionResult nothing = {.rc = end == ELSEWHERE_LOST ? OCF_CANCELLED : OCF_CONNECTION_DIED, .text = text != NULL ? text : why,
+    bool unknown = end == ELSEWHERE_LOST && strcmp(script->action, "monitor") != 0;
+    g_autofree char *text = unknown ? g_strdup_printf("%s: %s; whether it was done is not known", script->action, why) : NULL;
+    const ActionResult nothing = {.rc = unknown ? OCF_CANCELLED : OCF_CONNECTION_DIED, .text = text != NULL ? text : why,
                                   .wait_status = -1, .output = ""};
 
     script->run = NULL;

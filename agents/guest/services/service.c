@@ -27,6 +27,7 @@ typedef struct Op {
     guint deadline_source; /* of the waiting; once begun the backend keeps the deadline */
     LaneTicket *ticket;
     OpStep step;
+    bool acted; /* something of it was done */
     ServiceDone done;
     void *user;
 } Op;
@@ -62,6 +63,8 @@ struct Service {
     bool dark; /* its machine is out of reach; control says so, and below is what it said before */
     ServiceState light_state;
     ServiceIntent light_intent;
+    char *lost_action;     /* a program there that may still be at work; NULL: none */
+    int64_t lost_until_us; /* wall clock */
     bool probe_answered, probe_failed;
     char *probe_text;
     int probe_rc;
@@ -195,6 +198,50 @@ static void on_backend_report(const ServiceReport *report, void *user)
     control_changed(s);
 }
 
+/* ---- programs there, out of our sight ---- */
+
+#define LOST_GRACE_US (3 * US_PER_S) /* until it is killed there, after its deadline */
+
+/* @action NULL: none any more. */
+static void note_at_work(const Service *s, const char *action, int64_t deadline_us)
+{
+    int64_t until_us = clock_wall_us() + MAX(deadline_us - clock_now_us(), 0) + LOST_GRACE_US;
+
+    if (s->host->elsewhere != NULL && !s->backend->class->watches)
+        memory_change(s->host->memory, s->spec->name,
+                      action != NULL ? json_pack("{s:{s:s,s:I}}", "at_work", "action", action, "until_us", (json_int_t) until_us)
+                                     : json_pack("{s:n}", "at_work"));
+}
+
+static void remember_lost(Service *s)
+{
+    g_autoptr(json_t) record = memory_load(s->host->memory, s->spec->name);
+    const json_t *at_work = json_object_get(record, "at_work");
+
+    if (s->host->elsewhere == NULL || !json_is_string(json_object_get(at_work, "action")))
+        return;
+    g_free(s->lost_action);
+    s->lost_action = g_strdup(json_string_value(json_object_get(at_work, "action")));
+    s->lost_until_us = MIN(json_integer_value(json_object_get(at_work, "until_us")), clock_wall_us() + US_PER_HOUR);
+}
+
+static bool lost_at_work(Service *s)
+{
+    return s->lost_action != NULL && clock_wall_us() < s->lost_until_us;
+}
+
+static char *lost_text(const Service *s)
+{
+    return g_strdup_printf("%s was out of sight and may still be at work there, for %d s at most", s->lost_action,
+                           (int) ((s->lost_until_us - clock_wall_us()) / US_PER_S) + 1);
+}
+
+static void forget_lost(Service *s)
+{
+    g_clear_pointer(&s->lost_action, g_free);
+    note_at_work(s, NULL, 0);
+}
+
 /* ---- checks ---- */
 
 static void set_control(Service *s, ServiceState state, ServiceIntent intent, const ActionResult *result)
@@ -236,14 +283,16 @@ static void judge_good(Service *s, const ActionResult *result, ServiceState stat
     set_control(s, state, intent, result);
 }
 
-static void judge_not_running(Service *s, const ActionResult *result)
+static void judge_not_running(Service *s, const ActionResult *result, bool was_at_work)
 {
+    bool failed = was_at_work || (!s->seen && seen_up_before(s));
+
     if (s->stop_wanted)
         set_control(s, SERVICE_STOPPED, s->stop_intent, result);
     else if (!s->backend->class->controls || s->op != NULL)
         set_control(s, SERVICE_FAILED, INTENT_NONE, result);
     else if (!s->seen)
-        set_control(s, seen_up_before(s) ? SERVICE_FAILED : SERVICE_STOPPED, seen_up_before(s) ? INTENT_NONE : INTENT_UNKNOWN, result);
+        set_control(s, failed ? SERVICE_FAILED : SERVICE_STOPPED, failed ? INTENT_NONE : INTENT_UNKNOWN, result);
     else if (s->control.state != SERVICE_STOPPED && s->control.state != SERVICE_FAILED)
         set_control(s, SERVICE_FAILED, INTENT_NONE, result);
     else
@@ -253,6 +302,7 @@ static void judge_not_running(Service *s, const ActionResult *result)
 static void judge_monitor(Service *s, const ActionResult *result)
 {
     ServiceState state = ocf_monitor_state(result->rc);
+    bool was_at_work;
 
     if (result->rc == OCF_CANCELLED)
         return;
@@ -260,6 +310,16 @@ static void judge_monitor(Service *s, const ActionResult *result)
         go_dark(s, result);
         return;
     }
+    if (s->op == NULL && lost_at_work(s) && is_up(state) != (strcmp(s->lost_action, "start") == 0)) {
+        g_autofree char *text = lost_text(s);
+        const ActionResult unknown = {.rc = OCF_CONNECTION_DIED, .text = text};
+
+        go_dark(s, &unknown);
+        return;
+    }
+    was_at_work = s->lost_action != NULL;
+    if (was_at_work && s->op == NULL)
+        forget_lost(s);
     see_again(s, result);
     if (is_up(state)) {
         judge_good(s, result, state);
@@ -270,7 +330,7 @@ static void judge_monitor(Service *s, const ActionResult *result)
     if (result->rc == OCF_INSTALLED && !s->seen)
         set_control(s, SERVICE_UNKNOWN, INTENT_UNKNOWN, result);
     else if (state == SERVICE_STOPPED || s->stop_wanted)
-        judge_not_running(s, result);
+        judge_not_running(s, result, was_at_work);
     else
         set_control(s, state, state == SERVICE_FAILED ? INTENT_NONE : INTENT_UNKNOWN, result);
 }
@@ -370,12 +430,24 @@ static void op_failed_report(Op *op, const ActionResult *result)
         set_control(s, SERVICE_FAILED, INTENT_NONE, result);
 }
 
+/* Out of reach is "nothing was done" only before anything was. */
+static int op_rc(const Op *op, const ActionResult *result)
+{
+    return result->rc == OCF_CONNECTION_DIED && op->acted ? OCF_CANCELLED : result->rc;
+}
+
 static void on_step_done(const ActionResult *result, void *user)
 {
     Op *op = user;
     Service *s = op->service;
     bool is_stop = strcmp(op->action, "stop") == 0;
+    int rc = op_rc(op, result);
 
+    if (s->op == op && op->step != STEP_VERIFY && rc != OCF_CANCELLED)
+        note_at_work(s, NULL, 0);
+    else if (s->op == op && op->step != STEP_VERIFY)
+        remember_lost(s);
+    op->acted = true;
     if (op->step == STEP_VERIFY) {
         judge_monitor(s, result);
     } else if (result->rc != OCF_OK) {
@@ -389,7 +461,7 @@ static void on_step_done(const ActionResult *result, void *user)
         op_step(op, STEP_VERIFY, "monitor", op->deadline_us);
         return;
     }
-    op_finish(op, result->rc, result->text);
+    op_finish(op, rc, result->text);
 }
 
 static void take_parameters(Service *s)
@@ -407,6 +479,8 @@ static void op_step(Op *op, OpStep step, const char *action, int64_t deadline_us
     op->step = step;
     if (step == STEP_ACT && s->next_parameters != NULL && strcmp(action, "stop") != 0)
         take_parameters(s); /* a restart stops what ran with the old ones */
+    if (step != STEP_VERIFY && s->op == op)
+        note_at_work(s, action, deadline_us);
     s->backend->class->act(s->backend, action, deadline_us, on_step_done, op);
 }
 
@@ -438,6 +512,12 @@ static void on_op_turn(void *user)
     g_clear_handle_id(&op->deadline_source, g_source_remove);
     if (monitor) {
         op_step(op, class->watches ? STEP_ACT : STEP_VERIFY, "monitor", op->deadline_us);
+        return;
+    }
+    if (lost_at_work(s)) {
+        g_autofree char *text = lost_text(s);
+
+        op_finish(op, OCF_CONNECTION_DIED, text);
         return;
     }
     s->op = op;
@@ -530,6 +610,7 @@ void service_free(Service *service)
     service_report_done(&service->control);
     service_report_done(&service->published);
     g_free(service->probe_text);
+    g_free(service->lost_action);
     json_decref(service->next_parameters);
     service_spec_free(service->spec);
     g_free(service);
@@ -560,6 +641,7 @@ void service_watch(Service *service)
     service->stop_wanted = g_strcmp0(json_string_value(json_object_get(record, "wanted")), "stopped") == 0;
     if (!service_intent_parse(intent, &service->stop_intent))
         service->stop_intent = INTENT_COMMAND;
+    remember_lost(service);
     if (service->backend->class->watches)
         service->backend->class->watch(service->backend, on_backend_report, service);
     else
