@@ -290,11 +290,17 @@ static gboolean on_left_behind(void *user)
     return G_SOURCE_REMOVE;
 }
 
+static bool has_line(const GString *words, const char *begin)
+{
+    for (const char *at = strstr(words->str, begin); at != NULL; at = strstr(at + 1, begin))
+        if ((at == words->str || at[-1] == '\n') && strchr(at, '\n') != NULL)
+            return true;
+    return false;
+}
+
 static void look_for_end(Child *child)
 {
-    const char *at = child->until == NULL || child->over ? NULL : g_strstr_len(child->words->str, (gssize) child->words->len, child->until);
-
-    if (at == NULL || strchr(at, '\n') == NULL || (at != child->words->str && at[-1] != '\n'))
+    if (child->until == NULL || child->over || child->timed_out || !has_line(child->words, child->until))
         return;
     child->over = true;
     g_clear_handle_id(&child->deadline_source, g_source_remove);
@@ -308,7 +314,7 @@ static gboolean on_output(int fd, GIOCondition condition, void *user)
 
     bool more = drain(fd, is_out ? child->output : child->words, is_out ? child->max_output_bytes : WORDS_MAX_BYTES, !is_out);
 
-    if (!is_out && !child->timed_out)
+    if (!is_out)
         look_for_end(child);
     if (more || (condition & G_IO_HUP) == 0)
         return G_SOURCE_CONTINUE;

@@ -218,6 +218,18 @@ static void test_a_daemon_that_holds_the_pipes_does_not_hold_the_operation(void)
     g_assert_cmpstr(said->str, ==, "0 out\n|last");
 }
 
+static void test_the_line_it_waits_for_ends_it(void)
+{
+    g_autoptr(GString) said = g_string_new(NULL);
+    const char *const argv[] = {"sh", "-c", "echo out; printf 'xEND 1\\n\\0\\nEND 7\\n' >&2; exec sleep 600", NULL};
+    const ChildOptions options = {.argv = (char **) argv, .deadline_us = clock_now_us() + 60 * US_PER_S, .until = "END "};
+    g_autoptr(Child) child = child_start(&options, child_ended, said, NULL);
+
+    g_assert_nonnull(child);
+    WAIT_FOR(said->len > 0);
+    g_assert_cmpstr(said->str, ==, "0 out\n|END 7");
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -227,6 +239,7 @@ int main(int argc, char **argv)
     g_test_add_func("/process/stopped by command stays stopped", test_stopped_by_command_stays_stopped_for_the_next_agent);
     g_test_add_func("/process/an end by itself is no crash", test_an_end_by_itself_is_no_crash_unless_said);
     g_test_add_func("/process/what it left behind dies with it", test_what_it_left_behind_dies_with_it);
+    g_test_add_func("/process/the line it waits for ends it", test_the_line_it_waits_for_ends_it);
     g_test_add_func("/process/one that ignores SIGTERM is killed", test_one_that_ignores_sigterm_is_killed_in_time);
     g_test_add_func("/process/a missed watchdog is a failure", test_a_missed_watchdog_is_a_failure_with_a_reason);
     g_test_add_func("/process/a service of another user can speak too", test_a_service_of_another_user_can_speak_too);
