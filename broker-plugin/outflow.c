@@ -108,6 +108,8 @@ void show_record(Plugin *p, const AgentRecord *r)
     value_set(values, "role", text_value(r->role));
     value_set(values, "peer", text_value(r->address));
     value_set(values, "capabilities", capabilities);
+    value_set(values, "reach", text_value(r->reach));
+    value_set(values, "reach_text", text_value(r->reach_text));
     value_set(values, "last_seen_us", value_int(VALUE_INT64, r->last_seen_us));
     value_set(values, "uuid", uuid);
     site_put(p->site, "AgentRecord", object, values);

@@ -45,6 +45,8 @@ void record_free(AgentRecord *r)
     g_strfreev(r->capabilities);
     g_free(r->served);
     g_free(r->state);
+    g_free(r->reach);
+    g_free(r->reach_text);
     g_free(r->product);
     g_free(r->name);
     g_free(r);

@@ -18,6 +18,8 @@ typedef struct AgentRecord {
     char *user, *role;   /* of the peer that speaks as it */
     char *address;       /* of that peer's machine: without the port */
     char *state;         /* liveness, as a word */
+    char *reach;         /* "well" "degraded", of an agent that a bridge is; NULL: it is none */
+    char *reach_text;    /* why degraded; NULL: it is not */
     GStrv capabilities;
     uint64_t epoch;
     uint32_t interval_ms; /* between its heartbeats */

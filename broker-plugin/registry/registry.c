@@ -14,6 +14,8 @@
 
 #include <string.h>
 
+#define REACH_TEXT_MAX 1024
+
 struct Registry {
     size_t max_agents;
     GHashTable *records;   /* name -> AgentRecord */
@@ -204,6 +206,17 @@ static void find_clone(Registry *registry, AgentRecord *r, Changes *ret)
     }
 }
 
+static void take_reach(AgentRecord *r, const char *reach, const char *text)
+{
+    bool degraded = g_strcmp0(reach, "degraded") == 0;
+
+    text_update(&r->reach, reach == NULL ? NULL : degraded ? "degraded" : "well");
+    g_free(r->reach_text);
+    r->reach_text = degraded && text != NULL ? g_strndup(text, REACH_TEXT_MAX) : NULL;
+    if (r->reach_text != NULL && !g_utf8_validate(r->reach_text, -1, NULL)) /* cut within a letter */
+        *g_utf8_find_prev_char(r->reach_text, r->reach_text + strlen(r->reach_text)) = '\0';
+}
+
 static void take_attributes(Registry *registry, AgentRecord *r, const Sighting *s, Changes *ret)
 {
     const Value *a = s->attributes;
@@ -214,6 +227,7 @@ static void take_attributes(Registry *registry, AgentRecord *r, const Sighting *
     news = text_update(&r->hostname, value_get_string(a, "hostname"));
     news |= text_update(&r->vm, vm);
     take_capabilities(r, value_get(a, "mend.capabilities"));
+    take_reach(r, value_get_string(a, "mend.reach"), value_get_string(a, "mend.reach_text"));
     if (take_uuids(r, value_get(a, "mend.uuid")))
         find_clone(registry, r, ret);
     find_replaced(registry, r, ret);

@@ -98,6 +98,22 @@ static bool incidents(Wire *wire, const AskOptions *options, char **rest, GError
 
 /* --- agents --- */
 
+/* An agent that a bridge is may be here while what it speaks for is out of its reach. */
+static bool is_out_of_reach(const Value *record)
+{
+    return g_strcmp0(value_get_string(record, "state"), "up") == 0 && g_strcmp0(value_get_string(record, "reach"), "degraded") == 0;
+}
+
+static const char *agent_state(const Value *record) { return is_out_of_reach(record) ? "out of reach" : value_get_string(record, "state"); }
+
+static void tell_reach(const Value *record)
+{
+    const char *why = value_get_string(record, "reach_text"), *hostname = value_get_string(record, "hostname");
+
+    if (is_out_of_reach(record) && why != NULL)
+        printf("%s is out of reach: %s\n", hostname != NULL ? hostname : value_get_string(record, "name"), why);
+}
+
 static bool agents(Wire *wire, const AskOptions *options, char **rest, GError **error)
 {
     g_autofree char *broker = wire_broker_agent(wire, error);
@@ -118,9 +134,12 @@ static bool agents(Wire *wire, const AskOptions *options, char **rest, GError **
         const char *hostname = value_get_string(values, "hostname"), *user = value_get_string(values, "user");
 
         if (name != NULL && state != NULL)
-            json_array_append_new(table, json_pack("[s, s, s, s, s]", name, state, hostname == NULL ? "" : hostname, seen, user == NULL ? "" : user));
+            json_array_append_new(table, json_pack("[s, s, s, s, s]", name, agent_state(values), hostname == NULL ? "" : hostname, seen,
+                                                   user == NULL ? "" : user));
     }
     show_table(table);
+    for (size_t i = 0; i < value_size(objects); i++)
+        tell_reach(value_get(value_at(objects, i), "_values"));
     return true;
 }
 
@@ -132,7 +151,7 @@ static json_t *count_states(const Value *objects, const char *kind)
 
     for (size_t i = 0; i < value_size(objects); i++) {
         const Value *values = value_get(value_at(objects, i), "_values");
-        const char *state = value_get_string(values, "state");
+        const char *state = kind == NULL ? agent_state(values) : value_get_string(values, "state");
 
         if (state != NULL && (kind == NULL || g_strcmp0(value_get_string(values, "kind"), kind) == 0))
             json_object_set_new(counts, state, json_integer(json_int_or(counts, state, 0) + 1));

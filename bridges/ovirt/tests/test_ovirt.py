@@ -344,8 +344,13 @@ class Faults(Ovirt):
         for host in (A, B):
             self.assertEqual(self.site.agents()['matahariproject.org:mend-host:' + host]['state'], 'up')
         self.assertEqual(self.entity('vm/' + WEB)['state'], 'running')
+        shown = self.site.mend('agents').stdout
+        self.assertIn('out of reach', shown)
+        self.assertIn('node-a is out of reach: ', shown)
+        self.assertIn('out of reach', self.site.mend('status').stdout)
         self.engine.crash(WEB)
         self.engine.set_engine(down=False)
+        wait_for('well again', lambda: 'out of reach' not in self.site.mend('agents').stdout)
         self.wait_why('healed')
         self.assertEqual(self.starts(), 1)
 
