@@ -33,6 +33,14 @@ class Site(mendsite.Site):
         self.lab = '--lab' in options
         return super().broker(*options)
 
+    def up(self):
+        """The whole of it in one process, without agents of its own."""
+        announced = os.path.join(self.data, 'run', 'broker.url')
+        process = self.start('up', os.path.join(mendsite.BIN, 'mend'), 'up', '--listen', '127.0.0.1:0', '--data', self.data, '--no-agent', '--no-host-agent')
+        wait_for('mend up', lambda: 'this engine acts' in self.log('up') or process.poll() is not None, 40)
+        with open(announced) as text:
+            self.port = int(text.read().strip().rstrip('/').rpartition(':')[2])
+
     def mend(self, *arguments, timeout=30, check=True):
         if not self.lab:
             return super().mend(*arguments, timeout=timeout, check=check)
@@ -68,7 +76,9 @@ class Site(mendsite.Site):
 
     def child(self):
         """Process id of the service the agent runs; 0: none."""
-        found = subprocess.run(['pgrep', '-P', str(self.running['agent'].pid)], capture_output=True, text=True).stdout.split()
+        agent = self.running['agent'].pid
+        with open('/proc/%d/task/%d/children' % (agent, agent)) as children:
+            found = children.read().split()
         return int(found[0]) if found else 0
 
     def kill_child(self):

@@ -18,9 +18,8 @@ WAIT = 40
 class Healed(unittest.TestCase):
     def test_a_real_failure_is_healed_and_explained(self):
         with Site() as site:
-            site.broker()
+            site.up()
             site.enrol()
-            site.policy()
             site.agent('web', 'sleep', '1000')
             wait_for('the service', lambda: site.entities()[WEB]['state'] == 'running', WAIT)
             first = site.child()
