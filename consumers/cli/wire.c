@@ -63,7 +63,7 @@ bool wire_login(const WireOptions *options, const char *fallback_user, WireLogin
                     "starts it); another one: --broker URL");
         return false;
     }
-    bool known = password != NULL || found != NULL; /* else: an address and nothing more, so nobody in particular */
+    bool known = password != NULL || (found != NULL && found->user != NULL); /* else: an address and nothing more, so nobody in particular */
     *ret_login = (WireLogin){ .url = g_strdup(url), .user = known ? g_strdup(user) : NULL,
                               .password = password != NULL ? g_steal_pointer(&password) : copy_or(found == NULL ? NULL : found->password, NULL),
                               .ca_file = copy_or(options->ca, found == NULL ? NULL : found->ca_file) };

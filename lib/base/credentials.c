@@ -62,12 +62,15 @@ static bool password_read(const char *folder, const char *user, char **ret_passw
 Credentials *credentials_find(const char *user, const char *folder, GError **error)
 {
     g_autoptr(Credentials) credentials = g_new0(Credentials, 1);
-    g_autofree char *url = NULL, *ca = NULL;
+    g_autofree char *url = NULL, *ca = NULL, *lab = NULL;
 
     folder = credentials_folder(folder);
-    if (!password_read(folder, user, &credentials->password, error))
-        return NULL;
-    credentials->user = g_strdup(user);
+    lab = g_build_filename(folder, "run", CREDENTIALS_LAB, NULL);
+    if (access(lab, F_OK) != 0) {
+        if (!password_read(folder, user, &credentials->password, error))
+            return NULL;
+        credentials->user = g_strdup(user);
+    }
     url = g_build_filename(folder, "run", "broker.url", NULL);
     credentials->url = file_read_line(url, LINE_MAX_BYTES, NULL);
     ca = g_build_filename(folder, "tls", "ca.pem", NULL);

@@ -15,8 +15,10 @@ typedef enum {
     CREDENTIALS_ERROR_INVALID,  /* file:line:column of what is wrong */
 } CredentialsError;
 
+#define CREDENTIALS_LAB "lab" /* in the folder's run/: the broker that runs there is a laboratory */
+
 typedef struct Credentials {
-    char *user, *password;
+    char *user, *password;  /* NULL: the broker knows no users (--lab), so nobody has a name there */
     char *url;      /* of the broker; NULL: it is not running or never said */
     char *ca_file;  /* PEM of the site's CA; NULL: none. For a credentials file: the file itself may hold it, see below */
 } Credentials;

@@ -28,6 +28,16 @@ class Up(unittest.TestCase):
             site.stop('up')
             self.assertEqual(children(site.data), [])
 
+    def test_lab(self):
+        """Without authentication all parts still find each other, and so do the operator's verbs."""
+        with mendsite.Site() as site:
+            site.start('up', MEND, 'up', '--lab', '--listen', '127.0.0.1:0', '--data', site.data, '--no-host-agent', '--service',
+                       'process:sleeper=/bin/sleep 1000', '--stop-services')
+            mendsite.wait_for('it listens', lambda: 'this engine acts' in site.log('up'), 30)
+            mendsite.wait_for('the service', lambda: [e for e, v in site.entities().items() if e.endswith('/sleeper') and v['state'] == 'running'], 30)
+            self.assertIn('service.running', site.mend('why', 'sleeper').stdout)
+            site.stop('up')
+
     def test_none_wanted(self):
         with mendsite.Site() as site:
             site.start('up', MEND, 'up', '--listen', '127.0.0.1:0', '--data', site.data, '--no-host-agent', '--no-agent')

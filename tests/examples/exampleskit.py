@@ -27,12 +27,6 @@ def program(name):
 
 
 class Site(mendsite.Site):
-    lab = False
-
-    def broker(self, *options):
-        self.lab = '--lab' in options
-        return super().broker(*options)
-
     def up(self):
         """The whole of it in one process, without agents of its own."""
         announced = os.path.join(self.data, 'run', 'broker.url')
@@ -40,16 +34,6 @@ class Site(mendsite.Site):
         wait_for('mend up', lambda: 'this engine acts' in self.log('up') or process.poll() is not None, 40)
         with open(announced) as text:
             self.port = int(text.read().strip().rstrip('/').rpartition(':')[2])
-
-    def mend(self, *arguments, timeout=30, check=True):
-        if not self.lab:
-            return super().mend(*arguments, timeout=timeout, check=check)
-        nobody = ['--broker', self.url('amqp'), '--data', self.path('no-credentials')] # a lab lets in nobody with a password
-        done = subprocess.run([os.path.join(mendsite.BIN, 'mend'), *arguments, *nobody], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=timeout)
-        if check and done.returncode != 0:
-            raise AssertionError('mend %s: exit %d: %s' % (' '.join(arguments), done.returncode, done.stderr or done.stdout))
-        return done
 
     def json(self, *arguments, **more):
         """Nothing while the broker is too busy to answer: who waits asks again."""

@@ -177,7 +177,7 @@ static void announce(Broker *b)
     g_autofree char *here = url_for(b, false), *elsewhere = url_for(b, true);
     g_autoptr(GError) error = NULL;
 
-    if (b->site != NULL && !site_announce(b->site, here != NULL ? here : b->listening, elsewhere, &error))
+    if (b->site != NULL && !site_announce(b->site, here != NULL ? here : b->listening, elsewhere, b->settings->lab, &error))
         log_warning("local tools will not find the broker by themselves: %s", error->message);
 }
 
@@ -199,7 +199,7 @@ void broker_stop(Broker *b)
         return;
     b->started = false;
     if (b->site != NULL)
-        site_announce(b->site, NULL, NULL, NULL);
+        site_announce(b->site, NULL, NULL, false, NULL);
     for (unsigned i = 0; i < b->n_threads; i++)
         if (b->threads[i].running)
             io_stop(&b->threads[i]);

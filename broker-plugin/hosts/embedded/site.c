@@ -468,7 +468,8 @@ static bool run_file(Site *site, const char *name, const char *text, GError **er
     return g_unlink(path) == 0 || errno == ENOENT || io_fail(error, path, "cannot remove");
 }
 
-bool site_announce(Site *site, const char *url, const char *elsewhere, GError **error)
+bool site_announce(Site *site, const char *url, const char *elsewhere, bool lab, GError **error)
 {
-    return run_file(site, "broker.url", url, error) && run_file(site, ELSEWHERE_FILE, elsewhere, error);
+    return run_file(site, CREDENTIALS_LAB, lab ? "no authentication\n" : NULL, error) && run_file(site, "broker.url", url, error) &&
+           run_file(site, ELSEWHERE_FILE, elsewhere, error);
 }

@@ -52,8 +52,8 @@ bool site_certificate(Site *site, const char *user, char **ret_cert_pem, char **
 /* The user can no longer authenticate; its credentials file goes. False also when there was none. */
 bool site_revoke(Site *site, const char *user, GError **error);
 
-/* Both as in lib/amqp/client.h: @url for programs here, @elsewhere (may be NULL) for those on other machines. Written at the start of the
- * broker, removed at its end (NULL). */
-bool site_announce(Site *site, const char *url, const char *elsewhere, GError **error);
+/* Both as in lib/amqp/client.h: @url for programs here, @elsewhere (may be NULL) for those on other machines. @lab: it knows no users, so
+ * programs here come without a name. Written at the start of the broker, removed at its end (NULL, false). */
+bool site_announce(Site *site, const char *url, const char *elsewhere, bool lab, GError **error);
 
 #endif

@@ -144,7 +144,7 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_autoptr(GError) error = NULL;
     g_autoptr(Site) site = must_open(folder);
 
-    g_assert_true(site_announce(site, "amqp://127.0.0.1:5672", "amqps://192.0.2.7:5672", &error));
+    g_assert_true(site_announce(site, "amqp://127.0.0.1:5672", "amqps://192.0.2.7:5672", false, &error));
     g_autofree char *text = site_enrol(site, "11111111222233334444555555555555", false, &error);
     g_assert_no_error(error);
     g_assert_true(g_file_set_contents(file, text, -1, NULL));
@@ -166,8 +166,27 @@ static void test_enrolling_gives_one_file_that_works(void)
     g_clear_error(&error);
     g_assert_null(site_enrol(site, "no uuid", false, &error));
     g_assert_error(error, SITE_ERROR, SITE_ERROR_NAME);
-    g_assert_true(site_announce(site, NULL, NULL, NULL));
-    g_assert_true(site_announce(site, NULL, NULL, NULL));
+    g_assert_true(site_announce(site, NULL, NULL, false, NULL));
+    g_assert_true(site_announce(site, NULL, NULL, false, NULL));
+    folder_remove(folder);
+}
+
+static void test_a_laboratory_knows_no_users(void)
+{
+    char *folder = folder_new();
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Site) site = must_open(folder);
+
+    g_assert_true(site_announce(site, "amqp://127.0.0.1:5672", NULL, true, &error));
+    g_autoptr(Credentials) in_lab = credentials_find("operator", folder, &error);
+    g_assert_no_error(error);
+    g_assert_null(in_lab->user);
+    g_assert_null(in_lab->password);
+    g_assert_cmpstr(in_lab->url, ==, "amqp://127.0.0.1:5672");
+    g_assert_true(site_announce(site, "amqp://127.0.0.1:5672", NULL, false, &error)); /* also what a killed one left goes */
+    g_autoptr(Credentials) after = credentials_find("operator", folder, &error);
+    g_assert_cmpstr(after->user, ==, "operator");
+    g_assert_nonnull(after->password);
     folder_remove(folder);
 }
 
@@ -276,6 +295,7 @@ int main(int argc, char **argv)
     g_test_add_func("/site/first", test_the_first_start_makes_the_site);
     g_test_add_func("/site/next", test_the_next_start_changes_nothing_and_mends_what_is_missing);
     g_test_add_func("/site/enrol", test_enrolling_gives_one_file_that_works);
+    g_test_add_func("/site/laboratory", test_a_laboratory_knows_no_users);
     g_test_add_func("/site/certificate-names", test_certificate_names_where_it_listens);
     g_test_add_func("/site/certificates", test_certificates_stand_up_to_openssl);
     g_test_add_func("/site/wrong", test_what_is_wrong_is_said);
