@@ -80,6 +80,8 @@ Fact *agent_fact(Plugin *p, const char *kind, const char *agent, const char *rea
     fact_say(fact, "vm", record->vm);
     fact_say(fact, "hostname", record->hostname);
     fact_say(fact, "boot_id", record->boot_id);
+    if (record->capabilities != NULL && g_strv_contains((const char *const *) record->capabilities, "bridge"))
+        fact_say(fact, "place", "elsewhere");
     json_object_set_new(fact->data, "epoch", json_integer((json_int_t) record->epoch));
     fact->boot_id = g_strdup(record->boot_id);
     return fact;

@@ -14,7 +14,7 @@ typedef struct BridgeAgentOptions { /* borrowed; texts are copied, @capabilities
     const char *user_prefix; /* of its SASL user: "agent-", "host-" (docs/wire.md) */
     const char *id;          /* UUID of the machine */
     const char *hostname;    /* NULL: not known */
-    const char *const *capabilities; /* NULL-terminated */
+    const char *const *capabilities; /* NULL-terminated. With "bridge" among them the agent is no sign of life of its VM (docs/wire.md) */
     void (*on_online)(bool online, void *user);
     void (*on_heartbeat)(QmfAgent *agent, void *user); /* may be NULL */
     void *user;

@@ -115,7 +115,7 @@ static bool open_services(SshGuest *guest, const SshSettings *s, GError **error)
 
 SshGuest *ssh_guest_new(Bridge *bridge, const SshSettings *settings, SshGate *gate, GuestEntry *entry, GError **error)
 {
-    static const char *const capabilities[] = { "control-queue", "service-events", "commands", NULL };
+    static const char *const capabilities[] = { "control-queue", "service-events", "commands", "bridge", NULL };
     SshGuest *guest = g_new0(SshGuest, 1);
     const BridgeAgentOptions options = { .product = SSH_PRODUCT, .user_prefix = "agent-", .id = entry->id, .hostname = entry->name,
                                          .capabilities = capabilities, .on_online = on_online, .on_heartbeat = on_heartbeat, .user = guest };

@@ -543,6 +543,8 @@ static void agent_event(Stage *s, EntityState *agent, const Event *event)
 
     if (says == SAYS_NOTHING)
         return;
+    if (host == NULL && g_strcmp0(event_data_string(event, "place"), "elsewhere") == 0)
+        return; /* it runs elsewhere: whether it is there says nothing of the VM */
     if (host != NULL) {
         session_put(s->engine, host->host, says, event);
         evidence_judge(s, host, event);

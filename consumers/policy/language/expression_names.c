@@ -18,6 +18,7 @@ static const struct {
     { "event.hostname", &cel_string_type },    { "event.received_us", &cel_int_type },     { "event.repaired", &cel_bool_type },
     { "event.epoch", &cel_int_type },          { "event.host", &cel_string_type },         { "event.to", &cel_string_type },
     { "event.memory_bytes", &cel_int_type },   { "event.vcpus", &cel_int_type },           { "event.storage", &cel_list_of_string },
+    { "event.place", &cel_string_type },
     { "event.address", &cel_string_type },     { "event.lease", &cel_bool_type },                { "event.channel", &cel_string_type },
     { "event.says", &cel_string_type },        { "event.by", &cel_string_type },           { "event.job", &cel_string_type },
     { "event.max_ms", &cel_int_type },         { "event.rack", &cel_string_type },         { "event.power", &cel_string_type },
