@@ -224,6 +224,36 @@ class Hosts(Ovirt):
         self.assertIn("'maintenance' in oVirt", refused.stdout + refused.stderr)
         self.assertEqual(self.starts(DB), 0)
 
+    def test_host_that_booted_anew_is_another_life(self):
+        self.up()
+        agent = 'matahariproject.org:mend-host:' + A
+        life = self.site.agents()[agent]['boot_id']
+        self.engine.set_host(A, status='reboot')
+        wait_for('the agent to leave', lambda: self.site.agents()[agent]['state'] != 'up')
+        with self.engine.lock:
+            self.engine.go_down(WEB)
+            self.engine.event(143, 'Vm web was shut down due to node-a host reboot or manual fence', vm=WEB)
+            self.engine.hosts[B]['status'] = 'maintenance'  # it has to wait for its host
+        self.engine.host_up(A)
+        wait_for('the agent in another life', lambda: self.site.agents()[agent]['state'] == 'up' and self.site.agents()[agent]['boot_id'] != life, 30)
+        self.wait_why('healed')
+        self.assertEqual((self.starts(), self.engine.vms[WEB]['host']['id']), (1, A))
+        self.site.stop('bridge')
+        self.engine.set_host(A, boot=self.engine.hosts[A]['boot'] + 30)  # a clock that was set: the same boot
+        second = self.site.agents()[agent]['boot_id']
+        self.bridge()
+        wait_for('the agent again', lambda: self.site.agents()[agent]['state'] == 'up', 30)
+        self.assertEqual(self.site.agents()[agent]['boot_id'], second)
+
+    def test_host_that_dumps_is_said_to(self):
+        self.up()
+        self.site.start('follow', os.path.join(mendsite.BIN, 'mend'), 'events', '--follow', '--json', '--subject', 'host.evidence.#', '--data', self.site.data)
+        self.stay(1)
+        self.engine.host_silent(A, 'kdumping')
+        wait_for('the word of it', lambda: '"kdump"' in self.site.log('follow') and A in self.site.log('follow'), 30)
+        self.stay(2)
+        self.assertEqual(self.starts(), 0)
+
     def test_vm_stays_in_its_cluster(self):
         other = '00000000-0000-4000-8000-00000000000c'
         self.engine.add_host(other, 'node-c')
@@ -315,10 +345,10 @@ class Faults(Ovirt):
         self.assertEqual(self.starts(), 2)
 
     def test_somebody_else_started_it_meanwhile(self):
-        self.up()
-        self.engine.fault(WEB + '/start', 'late', seconds=0.6)
+        self.up('--timeout', '20s')
+        self.engine.fault(WEB + '/start', 'late', seconds=3)
         self.engine.crash(WEB)
-        wait_for('the start', self.starts)
+        wait_for('the start', self.starts, 30)
         self.engine.vm_start(WEB, {'vm': {'placement_policy': {'hosts': {'host': [{'id': A}]}}}})  # ours is answered 409
         self.wait_why('healed')
         self.assertEqual(self.starts(), 1)
