@@ -32,6 +32,8 @@ typedef struct UnitBackend {
     bool seen, was_failed, by_systemd; /* by_systemd: an auto-restart was seen on the way */
     bool was_up;
     SystemdJob *job;
+    int job_rc;
+    char *job_text;      /* of a job that is done, and what it made of the unit is still being asked; NULL: none */
     SystemdUnit *glance; /* a monitor without a watch looks through its own */
     guint glance_deadline;
     ServiceReport last;
@@ -60,6 +62,7 @@ static void unit_backend_free(Backend *backend)
     systemd_job_free(b->job);
     later_cancel(&b->later);
     service_report_done(&b->last);
+    g_free(b->job_text);
     g_free(b->unit);
     g_free(b);
 }
@@ -219,10 +222,13 @@ static void latch(UnitBackend *b, const UnitFacts *facts)
         b->by_systemd = true;
 }
 
+static void finish(UnitBackend *b, int rc, const char *text);
+
 static void on_facts(const UnitFacts *facts, const GError *error, void *user)
 {
     UnitBackend *b = user;
     ServiceReport report = {0};
+    g_autofree char *text = NULL;
 
     if (facts == NULL) {
         service_report_set(&report, SERVICE_UNKNOWN, INTENT_UNKNOWN, OCF_OTHER, error_text(error));
@@ -239,6 +245,9 @@ static void on_facts(const UnitFacts *facts, const GError *error, void *user)
     service_report_copy(&b->last, &report);
     b->report(&report, b->report_user);
     service_report_done(&report);
+    text = g_steal_pointer(&b->job_text);
+    if (text != NULL)
+        finish(b, b->job_rc, text);
 }
 
 static void unit_watch(Backend *backend, BackendReport report, void *user)
@@ -270,10 +279,20 @@ static void finish(UnitBackend *b, int rc, const char *text)
     done(&result, b->user);
 }
 
-static int error_rc(const GError *error)
+/* Of another machine: the call was never sent. */
+static bool not_there(const UnitBackend *b, const GError *error)
+{
+    return systemd_is_foreign(b->systemd) &&
+           (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED) || g_error_matches(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND) ||
+            g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CONNECTION_REFUSED));
+}
+
+static int error_rc(const UnitBackend *b, const GError *error)
 {
     g_autofree char *name = g_dbus_error_get_remote_error(error);
 
+    if (not_there(b, error))
+        return OCF_CONNECTION_DIED;
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_TIMED_OUT))
         return OCF_TIMEOUT;
     if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CLOSED)) /* on the way: what became of the job is not known */
@@ -319,7 +338,7 @@ static void on_job(const char *job_result, const GError *error, void *user)
     b->job = NULL;
     if (job_result == NULL) {
         text = error_text(error);
-        finish(b, error_rc(error), text);
+        finish(b, error_rc(b, error), text);
         return;
     }
     rc = strcmp(job_result, "done") == 0       ? OCF_OK
@@ -328,6 +347,11 @@ static void on_job(const char *job_result, const GError *error, void *user)
                                                : OCF_GENERIC;
     end = facts != NULL && rc == OCF_GENERIC ? end_text(facts) : NULL;
     text = end != NULL ? g_strdup_printf("job %s: %s", job_result, end) : g_strdup_printf("job %s", job_result);
+    if (b->watch != NULL && systemd_unit_is_behind(b->watch)) {
+        b->job_rc = rc;
+        b->job_text = g_steal_pointer(&text);
+        return;
+    }
     finish(b, rc, text);
 }
 

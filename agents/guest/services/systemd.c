@@ -8,6 +8,7 @@
  * then JobRemoved. */
 #include "agents/guest/services/systemd_private.h"
 
+#include "agents/guest/services/dbus_foreign.h"
 #include "lib/base/log.h"
 
 #include <string.h>
@@ -266,6 +267,21 @@ static void on_bus_open(GObject *source, GAsyncResult *result, void *user)
         systemd_lost(systemd, error);
 }
 
+static void on_foreign_open(GObject *source, GAsyncResult *result, void *user)
+{
+    g_autoptr(GError) error = NULL;
+    GDBusConnection *connection = dbus_foreign_open_finish(result, &error);
+    Systemd *systemd = user;
+
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return; /* systemd was freed */
+    systemd->connecting = false;
+    if (connection != NULL)
+        systemd_opened(systemd, connection);
+    else
+        systemd_lost(systemd, error);
+}
+
 static void systemd_open(Systemd *systemd)
 {
     g_autofree char *address = systemd->address != NULL
@@ -275,9 +291,12 @@ static void systemd_open(Systemd *systemd)
     if (systemd->connection != NULL || systemd->connecting)
         return;
     systemd->connecting = true;
+    if (systemd->foreign) {
+        dbus_foreign_open(systemd->address, systemd->cancel, on_foreign_open, systemd);
+        return;
+    }
     g_dbus_connection_new_for_address(address != NULL ? address : "unix:path=/run/dbus/system_bus_socket",
-                                      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION |
-                                          (systemd->foreign ? G_DBUS_CONNECTION_FLAGS_CROSS_NAMESPACE : 0), /* our uid says nothing there */
+                                      G_DBUS_CONNECTION_FLAGS_AUTHENTICATION_CLIENT | G_DBUS_CONNECTION_FLAGS_MESSAGE_BUS_CONNECTION,
                                       NULL, systemd->cancel, on_bus_open, systemd);
 }
 

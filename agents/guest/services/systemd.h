@@ -41,6 +41,7 @@ typedef void (*UnitChanged)(const UnitFacts *facts, const GError *error, void *u
 SystemdUnit *systemd_unit_watch(Systemd *systemd, const char *unit, UnitChanged changed, void *user);
 void systemd_unit_free(SystemdUnit *watch);
 const UnitFacts *systemd_unit_facts(const SystemdUnit *watch); /* NULL: not known (yet) */
+bool systemd_unit_is_behind(const SystemdUnit *watch); /* more is being asked, and told once it is here */
 
 typedef struct SystemdJob SystemdJob;
 /* @result: systemd's words: "done" "failed" "timeout" "canceled" "dependency" "skipped"; NULL with an error. After it the watches

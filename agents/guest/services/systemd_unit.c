@@ -12,6 +12,7 @@ struct SystemdUnit {
     bool known;
     UnitFacts facts;             /* strings owned by this */
     char *new_job;               /* of the last JobNew whose JobRemoved did not come */
+    bool job_over;               /* it came while a reply was awaited: what is told next is still that job's doing */
 };
 
 static void set_text(const char **field, const char *text)
@@ -69,6 +70,9 @@ static void unit_tell(SystemdUnit *watch)
     watch->facts.foreign_job = job != NULL && !watch->facts.our_job;
     watch->facts.shutting_down = watch->systemd->shutting_down;
     watch->known = true;
+    if (watch->job_over)
+        g_clear_pointer(&watch->new_job, g_free);
+    watch->job_over = false;
     watch->changed(&watch->facts, NULL, watch->user);
 }
 
@@ -142,6 +146,7 @@ static void unit_detach(SystemdUnit *watch)
         g_dbus_connection_signal_unsubscribe(watch->systemd->connection, watch->subscription);
     watch->subscription = 0;
     watch->pending = 0;
+    watch->job_over = false;
     g_clear_pointer(&watch->new_job, g_free);
 }
 
@@ -168,11 +173,16 @@ void unit_job_new(SystemdUnit *watch, const char *unit, const char *path)
         return;
     g_free(watch->new_job);
     watch->new_job = g_strdup(path);
+    watch->job_over = false;
 }
 
 void unit_job_removed(SystemdUnit *watch, const char *unit, const char *path)
 {
-    if (g_strcmp0(watch->new_job, path) == 0)
+    if (g_strcmp0(watch->new_job, path) != 0)
+        return;
+    if (watch->pending > 0)
+        watch->job_over = true;
+    else
         g_clear_pointer(&watch->new_job, g_free);
 }
 
@@ -214,3 +224,5 @@ const UnitFacts *systemd_unit_facts(const SystemdUnit *watch)
 {
     return watch->known ? &watch->facts : NULL;
 }
+
+bool systemd_unit_is_behind(const SystemdUnit *watch) { return watch->pending > 0; }
