@@ -115,6 +115,38 @@ class OnQpidd(unittest.TestCase):
     def test_mataharis_own_agent_on_1_0(self):
         self.real('amqp1.0')
 
+    def dies(self, protocol):
+        """Killed, all of them without a user: known at once, though its silence would tell after three minutes only."""
+        if shutil.which('matahari-qmf-serviced') is None:
+            self.skipTest('no matahari-qmf-serviced on the PATH')
+        os.environ['QPID_PROTOCOL_DEFAULTS'] = protocol
+        self.addCleanup(os.environ.pop, 'QPID_PROTOCOL_DEFAULTS')
+        serviced = ('matahari-qmf-serviced', '-b', '127.0.0.1', '-p', str(self.mend.port))
+        early = self.mend.start('early', *serviced)         # here before mend attach is
+        time.sleep(3)
+        self.assertIsNone(early.poll(), self.mend.log('early'))
+        self.mend.attach()
+        first = wait_for('the first record', lambda: self.record(':service:'), 90)['name']
+        time.sleep(4)                                       # its name has been asked for by now
+        late = self.mend.start('late', *serviced)
+        wait_for('both records', lambda: len([name for name in self.mend.agents() if ':service:' in name]) == 2, 90)
+        second = next(name for name in self.mend.agents() if ':service:' in name and name != first)
+        time.sleep(6)
+        for process, name in ((early, first), (late, second)):
+            process.kill()
+            wait_for('the end of ' + name, lambda: self.mend.agents()[name]['state'] == 'closed', 20)
+            if process is early:
+                self.assertEqual(self.mend.agents()[second]['state'], 'up')
+        again = self.mend.start('again', *serviced)
+        wait_for('a third record', lambda: self.record(':service:'), 60)
+        self.assertIsNone(again.poll())
+
+    def test_the_end_of_one_on_0_10_is_known_at_once(self):
+        self.dies('amqp0-10')
+
+    def test_the_end_of_one_on_1_0_is_known_at_once(self):
+        self.dies('amqp1.0')
+
     def test_consoles_of_that_age_see_mends_agents(self):
         self.mend.attach()
         self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--broker', self.mend.url, '--anonymous', '--data', self.mend.path('guest'),

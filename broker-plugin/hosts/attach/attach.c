@@ -273,6 +273,14 @@ static char *plugin_config(const Attach *a)
     return json_text(config);
 }
 
+/* The plugin takes every name as it is said. */
+static bool believes(const char *config)
+{
+    g_autoptr(json_t) told = json_parse(config, strlen(config), "--plugin-config", NULL);
+
+    return g_strcmp0(json_string_value(json_object_get(told, "identity")), "off") == 0;
+}
+
 static bool start_plugin(Attach *a, GError **error)
 {
     LoaderHost offer = { MEND_ABI_MINOR, CAPS | a->dialect->caps };
@@ -280,6 +288,7 @@ static bool start_plugin(Attach *a, GError **error)
 
     a->table.caps = offer.caps;
     config = plugin_config(a);
+    a->lab = believes(config);
     a->plugin = loader_open(a->options.plugin_path, &offer, config, error);
     if (a->plugin == NULL)
         return false;
@@ -298,7 +307,7 @@ static bool begin(Attach *a, GError **error)
                     "it already; for another one say --dialect generic");
         return false;
     }
-    a->way = (AttachWay) { a->client, a->options.user, a->options.password, a->options.ca_file, a->options.management, crowd_opened, crowd_closed, crowd_unknown, a };
+    a->way = (AttachWay) { a->client, a->options.user, a->options.password, a->options.ca_file, a->options.management, crowd_opened, crowd_closed, crowd_named, crowd_unknown, a };
     if (a->dialect->open != NULL && (a->broker = a->dialect->open(&a->way, error)) == NULL)
         return false;
     if (a->dialect->connected != NULL)

@@ -37,6 +37,7 @@ struct Attach {
     void (*closed)(void *user);
     void *closed_user;
     bool ended, closing, draining;
+    bool lab; /* the plugin does not check names */
 };
 
 static inline Attach *attach_of(mend_host *table) { return (Attach *) table; }
@@ -59,10 +60,11 @@ json_t *flow_json(const Flow *flow);
 /* crowd.c: who is here. A peer is a user of the broker: that is all it vouches for. */
 Crowd *crowd_new(Attach *attach);
 void crowd_free(Crowd *crowd);
-/* Whose message that is; 0: our own. Makes a peer of whom is not known yet. */
-mend_id crowd_speaker(Crowd *crowd, const char *user, bool own);
+/* Whose message that is; 0: our own. @agent: in whose name it is, NULL: none. Makes a peer of whom is not known yet. */
+mend_id crowd_speaker(Crowd *crowd, const char *user, const char *agent, bool own);
 void crowd_opened(const char *key, const char *user, const char *where, void *attach);
 void crowd_closed(const char *key, void *attach);
+void crowd_named(const char *key, const char *agent, void *attach);
 void crowd_unknown(void *attach);
 mend_rc crowd_watch(mend_host *table, mend_peer_fn fn, void *user);
 mend_rc crowd_get(mend_host *table, mend_id peer, mend_peer *ret);

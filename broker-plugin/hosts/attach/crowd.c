@@ -6,7 +6,12 @@
  * Old ones end when they are told to, or when their user comes by another connection.
  *
  * A user that went and is heard afterwards said it before: it keeps the number of the peer that is gone, until the broker tells of a new
- * connection. Where nobody tells of connections, users only come. */
+ * connection. Where nobody tells of connections, users only come.
+ *
+ * Voices. Matahari's agents often log in as one user, or as none. Where the broker tells which connection receives under an agent's name, what
+ * is said in that name (qmf.agent) is a peer of its own, which lives as long as that connection. It is still the user that was vouched for
+ * with the message, no more: a voice is only believed about when it comes and goes, and only if the connection's user may have said it. For
+ * GONE_US after its end a voice that is heard is the one that is gone, as above; then the name is its user's again, until it is told anew. */
 #include "broker-plugin/hosts/attach/attach_private.h"
 
 #include "broker-plugin/abi.h"
@@ -15,22 +20,36 @@
 #include <string.h>
 
 #define PEERS_MAX 200000
+#define GONE_US   (1 * US_PER_S) /* how long what a dead agent said may be on its way to us */
+#define NAMES_MAX 64             /* of one connection: one with more is no agent */
+#define HEARD_MAX 200000
+#define NOBODY    "anonymous"    /* the user of a connection that showed none */
 
 typedef struct Peer {
     mend_id id;
+    char *name; /* its user, or user and agent */
     char *user, *where;
+    char *way;            /* of a voice: the key of its connection; NULL: a user */
     unsigned connections; /* seen coming and not yet going */
-    int64_t opened_us;
+    int64_t opened_us, gone_us;
     bool gone;
 } Peer;
 
-typedef struct Way { char *user; unsigned age; } Way;
+typedef struct Way {
+    char *user, *where;
+    unsigned age;
+    GPtrArray *agents; /* names it receives under */
+    GArray *voices;    /* ids of those that spoke */
+} Way;
 
 struct Crowd {
     Attach *attach;
-    GHashTable *by_user;     /* user -> Peer */
-    GHashTable *by_id;       /* id -> Peer, borrowed */
+    GHashTable *by_name;     /* name -> Peer, borrowed */
+    GHashTable *by_id;       /* id -> Peer */
     GHashTable *connections; /* key -> Way */
+    GHashTable *ties;        /* agent -> key of the connection that receives under its name */
+    GHashTable *heard;       /* set of agents heard as their user; only where names are checked */
+    GArray *replaced;        /* ids of voices that speak from another connection by now */
     unsigned age;            /* grows with each time we were not told */
     mend_peer_fn watcher;
     void *watcher_user;
@@ -58,13 +77,18 @@ static const char *role_of(const char *user)
 static void way_free(Way *way)
 {
     g_free(way->user);
+    g_free(way->where);
+    g_ptr_array_unref(way->agents);
+    g_array_unref(way->voices);
     g_free(way);
 }
 
 static void peer_free(Peer *peer)
 {
+    g_free(peer->name);
     g_free(peer->user);
     g_free(peer->where);
+    g_free(peer->way);
     g_free(peer);
 }
 
@@ -73,9 +97,12 @@ Crowd *crowd_new(Attach *attach)
     Crowd *c = g_new0(Crowd, 1);
 
     c->attach = attach;
-    c->by_user = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) peer_free);
-    c->by_id = g_hash_table_new(g_int64_hash, g_int64_equal);
+    c->by_name = g_hash_table_new(g_str_hash, g_str_equal);
+    c->by_id = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL, (GDestroyNotify) peer_free);
     c->connections = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) way_free);
+    c->ties = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    c->heard = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    c->replaced = g_array_new(false, false, sizeof(mend_id));
     return c;
 }
 
@@ -94,8 +121,11 @@ void crowd_free(Crowd *c)
         return;
     crowd_end(c);
     g_hash_table_unref(c->connections);
+    g_hash_table_unref(c->ties);
+    g_hash_table_unref(c->heard);
+    g_hash_table_unref(c->by_name);
     g_hash_table_unref(c->by_id);
-    g_hash_table_unref(c->by_user);
+    g_array_unref(c->replaced);
     g_free(c);
 }
 
@@ -115,39 +145,105 @@ static void tell(Crowd *c, const Peer *peer, int32_t what)
     attach_dispatch(c->attach);
 }
 
-static Peer *peer_new(Crowd *c, const char *user, const char *where)
+static Peer *peer_new(Crowd *c, const char *name, const char *user, const char *where)
 {
     Peer *peer = g_new0(Peer, 1);
 
-    if (g_hash_table_size(c->by_user) >= PEERS_MAX) { /* users are the broker's to make; this is the end of a mistake */
+    if (g_hash_table_size(c->by_id) >= PEERS_MAX) { /* users are the broker's to make; this is the end of a mistake */
+        g_hash_table_remove_all(c->by_name);
         g_hash_table_remove_all(c->by_id);
-        g_hash_table_remove_all(c->by_user);
     }
-    *peer = (Peer) { .id = ++c->attach->last_id, .user = g_strdup(user), .where = g_strdup(where), .opened_us = clock_now_us() };
-    g_hash_table_replace(c->by_user, peer->user, peer);
+    *peer = (Peer) { .id = ++c->attach->last_id, .name = g_strdup(name), .user = g_strdup(user), .where = g_strdup(where), .opened_us = clock_now_us() };
+    g_hash_table_replace(c->by_name, peer->name, peer);
     g_hash_table_insert(c->by_id, &peer->id, peer);
     return peer;
 }
 
 static void forget(Crowd *c, Peer *peer)
 {
+    if (g_hash_table_lookup(c->by_name, peer->name) == peer)
+        g_hash_table_remove(c->by_name, peer->name);
     g_hash_table_remove(c->by_id, &peer->id);
-    g_hash_table_remove(c->by_user, peer->user);
 }
 
-mend_id crowd_speaker(Crowd *c, const char *user, bool own)
+static void lose(Crowd *c, Peer *peer)
+{
+    peer->gone = true;
+    peer->gone_us = clock_now_us();
+    tell(c, peer, MEND_PEER_LOST);
+}
+
+/* A voice that moved ends once the plugin has heard it from its new connection: before that its agent would seem gone for a moment. */
+static void end_replaced(Crowd *c)
+{
+    g_autoptr(GArray) ids = c->replaced;
+
+    c->replaced = g_array_new(false, false, sizeof(mend_id));
+    for (guint i = 0; i < ids->len; i++) {
+        Peer *peer = g_hash_table_lookup(c->by_id, &g_array_index(ids, mend_id, i));
+
+        if (peer == NULL)
+            continue;
+        if (!peer->gone)
+            lose(c, peer);
+        forget(c, peer);
+    }
+}
+
+/* The voice of @agent; NULL: nothing is known of its connection, or that is not of who was vouched for. */
+static Peer *voice_of(Crowd *c, const char *user, const char *agent)
+{
+    const char *key = g_hash_table_lookup(c->ties, agent);
+    Way *way = key != NULL ? g_hash_table_lookup(c->connections, key) : NULL;
+    g_autofree char *name = g_strconcat(user, "\n", agent, NULL);
+    Peer *peer = g_hash_table_lookup(c->by_name, name);
+
+    if (way == NULL) /* its connection ended, or is not known any more: then it is as it was, until something else is told */
+        return peer != NULL && (!peer->gone || clock_now_us() - peer->gone_us < GONE_US) ? peer : NULL;
+    if (strcmp(way->user, user[0] != '\0' ? user : NOBODY) != 0)
+        return NULL;
+    if (peer != NULL && !peer->gone && strcmp(peer->way, key) == 0)
+        return peer;
+    if (peer != NULL)
+        g_array_append_val(c->replaced, peer->id);
+    peer = peer_new(c, name, user, way->where);
+    peer->way = g_strdup(key);
+    g_array_append_val(way->voices, peer->id);
+    tell(c, peer, MEND_PEER_OPENED);
+    return peer;
+}
+
+mend_id crowd_speaker(Crowd *c, const char *user, const char *agent, bool own)
 {
     Peer *peer;
 
     if (own)
         return 0;
+    end_replaced(c);
     user = user != NULL && (c->attach->dialect->caps & MEND_CAP_PEERS) != 0 ? user : "";
-    peer = g_hash_table_lookup(c->by_user, user);
+    peer = agent != NULL && !g_hash_table_contains(c->heard, agent) ? voice_of(c, user, agent) : NULL;
     if (peer == NULL) {
-        peer = peer_new(c, user, "");
+        peer = g_hash_table_lookup(c->by_name, user);
+        if (agent != NULL && !c->attach->lab && g_hash_table_size(c->heard) < HEARD_MAX)
+            g_hash_table_add(c->heard, g_strdup(agent)); /* a checked name stays with the peer that showed it */
+    }
+    if (peer == NULL) {
+        peer = peer_new(c, user, user, "");
         tell(c, peer, MEND_PEER_OPENED);
     }
     return peer->id;
+}
+
+void crowd_named(const char *key, const char *agent, void *attach)
+{
+    Crowd *c = ((Attach *) attach)->crowd;
+
+    Way *way = g_hash_table_lookup(c->connections, key);
+
+    if (way == NULL || way->agents->len >= NAMES_MAX || g_strcmp0(g_hash_table_lookup(c->ties, agent), key) == 0)
+        return;
+    g_ptr_array_add(way->agents, g_strdup(agent));
+    g_hash_table_replace(c->ties, g_strdup(agent), g_strdup(key));
 }
 
 /* @peer comes by a new way: what is left of it from before we were told is over. */
@@ -168,7 +264,7 @@ static void end_old(Crowd *c, Peer *peer)
 void crowd_opened(const char *key, const char *user, const char *where, void *attach)
 {
     Crowd *c = ((Attach *) attach)->crowd;
-    Peer *peer = g_hash_table_lookup(c->by_user, user);
+    Peer *peer = g_hash_table_lookup(c->by_name, user);
     bool opened = peer == NULL || peer->gone;
     Way *way;
 
@@ -178,7 +274,7 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
     if (way != NULL || g_hash_table_size(c->connections) >= PEERS_MAX)
         return;
     way = g_new(Way, 1);
-    *way = (Way) { g_strdup(user), c->age };
+    *way = (Way) { g_strdup(user), g_strdup(where), c->age, g_ptr_array_new_with_free_func(g_free), g_array_new(false, false, sizeof(mend_id)) };
     if (peer != NULL)
         end_old(c, peer);
     g_hash_table_insert(c->connections, g_strdup(key), way);
@@ -187,23 +283,42 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
         peer = NULL;
     }
     if (peer == NULL)
-        peer = peer_new(c, user, where);
+        peer = peer_new(c, user, user, where);
     peer->connections++;
     if (opened)
         tell(c, peer, MEND_PEER_OPENED);
 }
 
+static void end_voices(Crowd *c, const char *key, const Way *way)
+{
+    for (guint i = 0; i < way->agents->len; i++)
+        if (g_strcmp0(g_hash_table_lookup(c->ties, way->agents->pdata[i]), key) == 0)
+            g_hash_table_remove(c->ties, way->agents->pdata[i]);
+    for (guint i = 0; i < way->voices->len; i++) {
+        Peer *peer = g_hash_table_lookup(c->by_id, &g_array_index(way->voices, mend_id, i));
+
+        if (peer != NULL && !peer->gone)
+            lose(c, peer);
+    }
+}
+
 void crowd_closed(const char *key, void *attach)
 {
     Crowd *c = ((Attach *) attach)->crowd;
-    const Way *way = g_hash_table_lookup(c->connections, key);
-    Peer *peer = way != NULL ? g_hash_table_lookup(c->by_user, way->user) : NULL;
+    Way *way;
+    char *stolen;
+    Peer *peer;
 
-    g_hash_table_remove(c->connections, key);
+    if (!g_hash_table_steal_extended(c->connections, key, (gpointer *) &stolen, (gpointer *) &way))
+        return;
+    end_replaced(c);
+    end_voices(c, stolen, way);
+    peer = g_hash_table_lookup(c->by_name, way->user);
+    way_free(way);
+    g_free(stolen);
     if (peer == NULL || peer->connections == 0 || --peer->connections > 0 || peer->gone)
         return;
-    peer->gone = true;
-    tell(c, peer, MEND_PEER_LOST);
+    lose(c, peer);
 }
 
 void crowd_unknown(void *attach)
@@ -213,11 +328,14 @@ void crowd_unknown(void *attach)
     Peer *peer;
 
     c->age++;
-    g_hash_table_iter_init(&i, c->by_user);
+    g_array_set_size(c->replaced, 0);
+    g_hash_table_remove_all(c->ties); /* the names of connections begin anew with a broker */
+    g_hash_table_iter_init(&i, c->by_id);
     while (g_hash_table_iter_next(&i, NULL, (gpointer *) &peer)) {
         if (!peer->gone)
             continue; /* it may be there or not: its silence will tell */
-        g_hash_table_remove(c->by_id, &peer->id);
+        if (g_hash_table_lookup(c->by_name, peer->name) == peer)
+            g_hash_table_remove(c->by_name, peer->name);
         g_hash_table_iter_remove(&i);
     }
 }
@@ -227,7 +345,7 @@ void crowd_unknown(void *attach)
 static gboolean announce(gpointer user)
 {
     Crowd *c = user;
-    g_autoptr(GList) peers = g_hash_table_get_values(c->by_user);
+    g_autoptr(GList) peers = g_hash_table_get_values(c->by_id);
 
     g_clear_pointer(&c->announcing, g_source_unref);
     for (GList *l = peers; l != NULL; l = l->next)

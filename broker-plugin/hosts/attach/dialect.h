@@ -31,6 +31,7 @@ typedef struct AttachWay { /* what a dialect has to work with; borrowed, outlive
     /* A connection of @user began; @key names it, @where is its far end, for people. */
     void (*peer_opened)(const char *key, const char *user, const char *where, void *host);
     void (*peer_closed)(const char *key, void *host); /* an unknown @key is nobody's */
+    void (*peer_named)(const char *key, const char *agent, void *host); /* that connection receives what is said to @agent */
     void (*peers_unknown)(void *host); /* whoever came or went meanwhile was not seen */
     void *host;
 } AttachWay;

@@ -7,8 +7,9 @@
  *   mend.deadletter.in  fanout ─▶ mend.deadletter, mend.tap.…   (alternate exchange of control queues)
  *
  * Taps are ring queues of our own: what a plain subscription cannot take is refused to the agents, and old ones die of that. qpidd takes
- * no message whose user-id is not the sender's own, so a user-id is its word. clientConnect and clientDisconnect tell who comes and goes. */
+ * no message whose user-id is not the sender's own, so a user-id is its word. clientConnect and clientDisconnect tell who comes and goes; which agent that is, qpidd_names.c finds out. */
 #include "broker-plugin/hosts/attach/dialect.h"
+#include "broker-plugin/hosts/attach/qpidd_names.h"
 
 #include "lib/base/log.h"
 #include "lib/qmf/session.h"
@@ -31,6 +32,7 @@ typedef struct Qpidd {
     AttachWay way;
     QmfSession *session;
     QmfConsole *console;
+    QpiddNames *names;
     GPtrArray *wishes; /* Wish, in order */
     GQueue waiting;    /* of Waiter: to be told when all was made */
     GSource *telling;
@@ -45,8 +47,8 @@ static const AttachLack lacks[] = {
     { "no gate at the entrance of control queues", "commands go through the queue mend.gate; who sent a refused one hears so at its reply-to" },
     { "no time to live of a queue's messages", "each command has its own" },
     { "no owner of a control queue", "the ACL file says who may receive (docs/attach.md)" },
-    { "no connection known with a message", "a peer is a user: qpidd vouches for user-id; each agent and each engine needs a user of its own" },
-    { "no goodbye told from a loss", "a connection that ends counts as lost; whoever was here before the start is first known by its words" },
+    { "no connection known with a message", "a peer is a user, which qpidd vouches for, and an agent where users are shared: by the name its connection receives under" },
+    { "no goodbye told from a loss", "a connection that ends counts as lost" },
     { NULL, NULL },
 };
 
@@ -168,16 +170,10 @@ static void on_qpidd_event(const char *agent, const Value *event, void *user)
 {
     Qpidd *q = user;
     const Value *id = value_get(event, "_schema_id"), *values = value_get(event, "_values");
-    const char *class = value_get_string(id, "_class_name"), *rhost = value_get_string(values, "rhost"), *name = value_get_string(values, "user");
-    g_autofree char *plain = NULL;
+    const char *class = value_get_string(id, "_class_name");
 
-    if (g_strcmp0(value_get_string(id, "_package_name"), PACKAGE) != 0 || class == NULL || rhost == NULL)
-        return;
-    plain = name != NULL ? g_strndup(name, strcspn(name, "@")) : g_strdup("");
-    if (strcmp(class, "clientConnect") == 0)
-        q->way.peer_opened(rhost, plain, rhost, q->way.host);
-    else if (strcmp(class, "clientDisconnect") == 0)
-        q->way.peer_closed(rhost, q->way.host);
+    if (class != NULL && values != NULL && g_strcmp0(value_get_string(id, "_package_name"), PACKAGE) == 0)
+        qpidd_names_event(q->names, class, values);
 }
 
 static void on_ready(void *user)
@@ -191,6 +187,7 @@ static void on_ready(void *user)
         ask(q, "create", w->type, w->name, w->properties);
     }
     tell_made_soon(q);
+    qpidd_names_look(q->names); /* who was here before us */
 }
 
 static void *qpidd_open(const AttachWay *way, GError **error)
@@ -208,6 +205,7 @@ static void *qpidd_open(const AttachWay *way, GError **error)
         wish_exchange(q, exchanges[i].name, exchanges[i].type);
     q->session = qmf_session_new(way->client);
     q->console = qmf_session_console(q->session, &(QmfConsoleEvents) { .event = on_qpidd_event, .user = q });
+    q->names = qpidd_names_new(way, q->console);
     qmf_session_when_ready(q->session, on_ready, q);
     return q;
 }
@@ -217,7 +215,9 @@ static void qpidd_close(void *self)
     Qpidd *q = self;
 
     q->closing = true;
+    qpidd_names_close(q->names);
     qmf_session_free(q->session);
+    qpidd_names_free(q->names);
     if (q->telling != NULL)
         g_source_destroy(q->telling);
     g_clear_pointer(&q->telling, g_source_unref);

@@ -392,7 +392,7 @@ static void on_message(AmqpReceiver *receiver, AmqpDelivery *delivery, const Amq
     int32_t verdict = MEND_RELEASE;
 
     if (attach_is_live(a) && runner_is_running(a->runner)) {
-        msg_view_init(&view, message, address, crowd_speaker(a->crowd, message->user_id, own));
+        msg_view_init(&view, message, address, crowd_speaker(a->crowd, message->user_id, value_get_string(message->properties, "qmf.agent"), own));
         s->refs++;
         verdict = runner_message(a->runner, s->name, s->mode, s->fn, s->user, id, &view.msg);
         sub_unref(s);
