@@ -23,7 +23,7 @@ struct OvirtApi {
     char *authorization;      /* of the requests; NULL: none yet */
     HttpCall *login;          /* at work, or NULL */
     int64_t no_login_before_us, login_waits_us;
-    int64_t password_changed; /* mtime of the file at the last login, in ns */
+    uint64_t password_mark; /* of the file at the last login */
     char *refusal;            /* why the last login was refused */
     GQueue waiting;           /* of OvirtCall that wait for the login */
     GHashTable *calls;
@@ -74,11 +74,14 @@ static void call_end(OvirtCall *call, const OvirtAnswer *answer)
 
 /* ---- login ------------------------------------------------------------------------------------------------------------------------------ */
 
-static int64_t password_changed(const OvirtApi *api)
+/* Another one when the file was changed; the time alone stands still for some milliseconds. */
+static uint64_t password_mark(const OvirtApi *api)
 {
     struct stat info;
 
-    return stat(api->password_file, &info) == 0 ? (int64_t) info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec : 0;
+    if (stat(api->password_file, &info) != 0)
+        return 0;
+    return ((uint64_t) info.st_mtim.tv_sec * 1000000000 + (uint64_t) info.st_mtim.tv_nsec) ^ ((uint64_t) info.st_ino << 20) ^ ((uint64_t) info.st_size << 52);
 }
 
 static void forget_token(OvirtApi *api)
@@ -166,7 +169,7 @@ static void login(OvirtApi *api, OvirtCall *call)
     static const char *const headers[] = { "Accept", "application/json", NULL };
     char *secret, *form;
 
-    if (api->login == NULL && clock_now_us() < api->no_login_before_us && password_changed(api) == api->password_changed) {
+    if (api->login == NULL && clock_now_us() < api->no_login_before_us && password_mark(api) == api->password_mark) {
         call->idle = g_idle_add(on_no_login, call);
         return;
     }
@@ -178,7 +181,7 @@ static void login(OvirtApi *api, OvirtCall *call)
     g_queue_push_tail(&api->waiting, call);
     if (api->login != NULL)
         return;
-    api->password_changed = password_changed(api);
+    api->password_mark = password_mark(api);
     form = http_form((const char *const[]) { "grant_type", "password", "scope", "ovirt-app-api", "username", api->user, "password", secret, NULL });
     api->login = http_send(api->http,
                            &(HttpRequest) { .method = "POST", .path = TOKEN, .headers = headers, .body = form, .repeatable = true,
