@@ -1,5 +1,6 @@
 #include "bridges/ssh/guests_file.h"
 
+#include "agents/guest/services/backend.h"
 #include "lib/base/settings.h"
 #include "lib/base/uuid.h"
 #include "lib/base/yaml.h"
@@ -69,27 +70,11 @@ static bool unknown_key(const YamlFile *file, const YamlNode *key, GError **erro
                       near != NULL ? "'?" : "");
 }
 
-static bool is_loopback(const char *address)
-{
-    static const char *const words[] = { "127.", "localhost", "[::1]", "::1", "http://127.", "http://localhost", "http://[::1]" };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(words); i++)
-        if (address != NULL && g_str_has_prefix(address, words[i]))
-            return true;
-    return false;
-}
-
-/* Probes go out from here, and processes would be ours. */
 static bool can_be_elsewhere(const YamlFile *file, const YamlNode *node, const ServiceSpec *spec, GError **error)
 {
-    const ServiceSpec *probe = spec->probe != NULL ? spec->probe : spec;
+    g_autoptr(GError) why = NULL;
 
-    if (strcmp(spec->standard, "process") == 0)
-        return yaml_error(file, node, error, "%s: a process is the child of an agent, and this guest has none: use systemd, ocf, lsb or exec", spec->name);
-    if (is_loopback(probe->address) || is_loopback(probe->http))
-        return yaml_error(file, node, error, "%s: the probe is made from the bridge's machine, so %s would be that one: give the guest's address",
-                          spec->name, probe->address != NULL ? probe->address : probe->http);
-    return true;
+    return backend_can_be_elsewhere(spec, &why) || yaml_error(file, node, error, "%s", why->message);
 }
 
 static bool read_services(const YamlFile *file, const YamlNode *list, GuestEntry *entry, GError **error)

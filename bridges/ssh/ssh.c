@@ -82,9 +82,12 @@ static Ssh *ssh_new(Bridge *bridge, const SshSettings *settings)
 static void *start(Bridge *bridge, const void *settings, GError **error)
 {
     const SshSettings *own = settings;
-    g_autoptr(GPtrArray) entries = guests_file_read(own->guests, error);
+    g_autofree char *client = g_find_program_in_path("ssh");
+    g_autoptr(GPtrArray) entries = client != NULL ? guests_file_read(own->guests, error) : NULL;
     Ssh *ssh;
 
+    if (client == NULL)
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT, "there is no ssh on this machine: apt-get install openssh-client");
     if (entries == NULL)
         return NULL;
     ssh = ssh_new(bridge, own);

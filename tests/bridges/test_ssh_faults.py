@@ -205,6 +205,15 @@ class Faults(Case):
         wait_for('the other', lambda: self.mend.agents().get(AGENT[:-1] + '2', {}).get('state') == 'up', 30)
         self.assertEqual(self.changes(), [])
 
+    def test_nothing_runs_on_the_bridges_own_machine(self):
+        self.up()
+        for arguments in (['standard=process', 'parameters={"command": "/usr/bin/touch %s"}' % self.mend.path('here')],
+                          ['standard=tcp', 'agent=127.0.0.1:1']):
+            answer = self.mend.mend('call', AGENT, 'Guest', 'monitor', 'name=six', *arguments, check=False)
+            self.assertRegex(answer.stdout + answer.stderr, "not allowed here|would be that one")
+        self.assertIsNone(self.state('six'))
+        self.assertFalse(os.path.exists(self.mend.path('here')))
+
 
 if __name__ == '__main__':
     if os.geteuid() != 0 or not os.path.exists(sshserver.SSHD):

@@ -56,7 +56,9 @@ struct BackendClass {
 
 extern const BackendClass backend_ocf, backend_lsb, backend_exec, backend_tcp, backend_http, backend_systemd, backend_process;
 
-/* By the standard of @spec. NULL: error (only a standard that does not exist). */
+/* Whether it can be watched where ServiceHost.elsewhere is set: probes are made from here, and processes would be ours. False: error. */
+bool backend_can_be_elsewhere(const ServiceSpec *spec, GError **error);
+/* By the standard of @spec. NULL: error (a standard that does not exist, or not elsewhere). */
 Backend *backend_new(const ServiceSpec *spec, const ServiceHost *host, GError **error);
 void backend_free(Backend *backend); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Backend, backend_free)
