@@ -57,7 +57,7 @@ class Server:
     def belongs(self, pid):
         """One of ours: its standard error goes to our log."""
         try:
-            return os.path.realpath('/proc/%d/fd/2' % pid).endswith(self.name + '.log') or self.parent_is_ours(pid)
+            return os.path.realpath('/proc/%d/fd/2' % pid) == os.path.realpath(self.mend.path(self.name + '.log')) or self.parent_is_ours(pid)
         except OSError:
             return False
 
