@@ -1,29 +1,33 @@
 /* A bus that is not one: every answer is an error in words, none is waited for beyond its limit. (A real one: tests/bridges.) */
 #include "agents/guest/services/dbus_foreign.h"
 
-#include <gio/gunixsocketaddress.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 typedef struct Bus {
-    GSocketService *service;
-    char *path, *address, *answer;
+    int listener;
+    const char *answer;
     size_t answer_bytes;
     GError *error;
     bool done;
 } Bus;
 
-/* Answers whatever is said, and hangs up. On a thread of its own. */
-static gboolean on_run(GThreadedSocketService *service, GSocketConnection *connection, GObject *source, void *user)
+/* On a thread of its own: answers whatever is said to it, and hangs up. */
+static void *answer_one(void *user)
 {
+    static const char expected[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
     Bus *bus = user;
-    char said[256];
-    gssize n = g_input_stream_read(g_io_stream_get_input_stream(G_IO_STREAM(connection)), said, sizeof said, NULL, NULL);
+    int fd = accept(bus->listener, NULL, NULL);
+    char said[sizeof expected - 1];
 
-    g_assert_cmpmem(said, (size_t) n, "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n", 29);
-    g_output_stream_write_all(g_io_stream_get_output_stream(G_IO_STREAM(connection)), bus->answer, bus->answer_bytes, NULL, NULL, NULL);
-    g_io_stream_close(G_IO_STREAM(connection), NULL, NULL);
-    return TRUE;
+    g_assert_cmpint(recv(fd, said, sizeof said, MSG_WAITALL), ==, sizeof said);
+    g_assert_cmpmem(said, sizeof said, expected, sizeof said);
+    g_assert_cmpint(send(fd, bus->answer, bus->answer_bytes, MSG_NOSIGNAL), ==, bus->answer_bytes);
+    close(fd);
+    return NULL;
 }
 
 static void on_open(GObject *source, GAsyncResult *result, void *user)
@@ -37,27 +41,26 @@ static void on_open(GObject *source, GAsyncResult *result, void *user)
 
 static void says(const char *answer, size_t bytes, const char *expected)
 {
-    g_autoptr(GError) error = NULL;
-    g_autofree char *folder = g_dir_make_tmp("mend-foreign-XXXXXX", NULL);
-    Bus bus = { .service = g_threaded_socket_service_new(1), .path = g_build_filename(folder, "bus", NULL), .answer = (char *) answer, .answer_bytes = bytes };
-    g_autoptr(GSocketAddress) at = g_unix_socket_address_new(bus.path);
+    g_autofree char *folder = g_dir_make_tmp("mend-foreign-XXXXXX", NULL), *path = g_build_filename(folder, "bus", NULL);
+    g_autofree char *address = g_strconcat("unix:path=", path, NULL);
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    Bus bus = { .listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), .answer = answer, .answer_bytes = bytes };
+    GThread *thread;
 
-    bus.address = g_strconcat("unix:path=", bus.path, NULL);
-    g_assert_true(g_socket_listener_add_address(G_SOCKET_LISTENER(bus.service), at, G_SOCKET_TYPE_STREAM, G_SOCKET_PROTOCOL_DEFAULT, NULL, NULL, &error));
-    g_signal_connect(bus.service, "run", G_CALLBACK(on_run), &bus);
-    dbus_foreign_open(bus.address, NULL, on_open, &bus);
+    g_strlcpy(at.sun_path, path, sizeof at.sun_path);
+    g_assert_cmpint(bind(bus.listener, (const struct sockaddr *) &at, sizeof at), ==, 0);
+    g_assert_cmpint(listen(bus.listener, 1), ==, 0);
+    thread = g_thread_new("bus", answer_one, &bus);
+    dbus_foreign_open(address, NULL, on_open, &bus);
     while (!bus.done)
         g_main_context_iteration(NULL, TRUE);
     if (strstr(bus.error->message, expected) == NULL)
         g_error("'%s' has no '%s'", bus.error->message, expected);
     g_error_free(bus.error);
-    g_socket_service_stop(bus.service);
-    g_socket_listener_close(G_SOCKET_LISTENER(bus.service));
-    g_object_unref(bus.service);
-    g_unlink(bus.path);
+    g_thread_join(thread);
+    close(bus.listener);
+    g_unlink(path);
     g_rmdir(folder);
-    g_free(bus.path);
-    g_free(bus.address);
 }
 
 static void test_no_bus(void)
