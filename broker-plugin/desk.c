@@ -8,6 +8,7 @@
 
 #define CAPABILITY_QUEUE "control-queue"
 #define RC_NOT_RUNNING 3
+#define SHARD_PATIENCE_US (10 * US_PER_S)
 #define EXPIRY_SLACK_US (2 * US_PER_S) /* a result may be on its way */
 
 typedef struct Refusal { Plugin *plugin; mend_id delivery; char *reason; } Refusal;
@@ -61,6 +62,8 @@ int32_t on_gate_PL(void *user, mend_id delivery, const mend_msg *msg)
     g_auto(GateCommand) command = { 0 };
     g_autofree char *reason = gate_refusal(p->seat, &sender, msg, p->host->wall_us(p->host), &command);
 
+    if (reason == NULL && seat_shards(p->seat) > 0 && commands_of_others(p->commands, command.entity, command.shard))
+        reason = g_strdup_printf("unsafe: the engine of another shard does something to %s", command.entity); /* their policies differ */
     if (reason != NULL) {
         host_log(p->host, MEND_LOG_WARNING, "command for %.*s from %s (%s) refused: %s", (int) MIN(msg->address.len, 300), msg->address.ptr,
                  peer != NULL && peer->user != NULL ? peer->user : "a peer without a user", peer != NULL ? peer->address : "?", reason);
@@ -83,7 +86,22 @@ static char *seat_refusal(Plugin *p, mend_id peer_id)
     return g_strdup_printf("a peer of role %s may not be the engine", role[0] != '\0' ? role : "unknown");
 }
 
-uint64_t claim_PL(mend_id peer_id, const char *engine, char **ret_why, void *user)
+/* What the engine before has begun may end first: it is not to be done twice. NULL: it has. Caller frees. */
+static char *shard_refusal(Plugin *p, unsigned shard, const char *engine)
+{
+    int64_t free_us;
+    const char *before;
+
+    if (shard > seat_shards(p->seat))
+        return g_strdup_printf("Invalid argument: shard %u, there are %u", shard, seat_shards(p->seat));
+    before = seat_before(p->seat, shard, &free_us);
+    if (shard == SHARD_SITE || before == NULL || strcmp(before, engine) == 0 || p->host->now_us(p->host) >= free_us + SHARD_PATIENCE_US ||
+        commands_of_shard(p->commands, shard) == 0)
+        return NULL;
+    return g_strdup_printf("commands of %s, who had shard %u, are not answered yet", before, shard);
+}
+
+uint64_t claim_PL(mend_id peer_id, unsigned shard, const char *engine, char **ret_why, void *user)
 {
     Plugin *p = plugin_from(user);
     g_autofree char *refusal = seat_refusal(p, peer_id);
@@ -95,11 +113,16 @@ uint64_t claim_PL(mend_id peer_id, const char *engine, char **ret_why, void *use
         host_log(p->host, MEND_LOG_WARNING, "claim of %s refused: %s", engine, *ret_why);
         return 0;
     }
-    if (!seat_claim(p->seat, engine, peer_id, &epoch, &error)) {
+    if ((*ret_why = shard_refusal(p, shard, engine)) != NULL)
+        return 0;
+    if (!seat_claim(p->seat, shard, engine, peer_id, &epoch, &error)) {
         *ret_why = g_strdup(error->message);
         return 0;
     }
-    host_log(p->host, MEND_LOG_NOTICE, "%s is the acting engine, epoch %" PRIu64, engine, epoch);
+    if (shard == SHARD_SITE)
+        host_log(p->host, MEND_LOG_NOTICE, "%s is the acting engine, epoch %" PRIu64, engine, epoch);
+    else
+        host_log(p->host, MEND_LOG_NOTICE, "%s is the acting engine of shard %u, epoch %" PRIu64, engine, shard, epoch);
     show_site(p);
     return epoch;
 }
@@ -277,7 +300,12 @@ bool watch_PL(mend_id peer_id, const Value *services, char **ret_why, void *user
     return watch_set(p->watch, services, ret_why);
 }
 
-static uint64_t acting_epoch(void *user) { return seat_epoch(plugin_from(user)->seat); }
+static uint64_t acting_epoch(unsigned shard, void *user)
+{
+    const Plugin *p = plugin_from(user);
+
+    return shard <= seat_shards(p->seat) ? seat_epoch(p->seat, shard) : UINT64_MAX;
+}
 
 LegacySink legacy_sink(Plugin *p) { return (LegacySink) { acting_epoch, on_legacy_state, p }; }
 

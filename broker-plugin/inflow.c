@@ -380,7 +380,7 @@ static void vacate(Plugin *p, const char *agent)
 {
     const char *mark = strstr(agent, ":mend-policy:");
 
-    if (mark == NULL || !seat_engine_gone(p->seat, mark + strlen(":mend-policy:")))
+    if (mark == NULL || !seat_engine_gone(p->seat, mark + strlen(":mend-policy:"), p->host->now_us(p->host)))
         return;
     host_log(p->host, MEND_LOG_NOTICE, "the acting engine is gone (no heartbeat)");
     show_site(p);

@@ -117,7 +117,7 @@ void show_quarantine(const QuarantineEntry *entry, bool gone, void *user);
 int32_t on_gate_PL(void *user, mend_id delivery, const mend_msg *msg);
 int32_t on_result_PL(void *user, mend_id delivery, const mend_msg *msg);
 int32_t on_dead_letter_PL(void *user, mend_id delivery, const mend_msg *msg);
-uint64_t claim_PL(mend_id peer, const char *engine, char **ret_why, void *user);
+uint64_t claim_PL(mend_id peer, unsigned shard, const char *engine, char **ret_why, void *user);
 LegacySink legacy_sink(Plugin *p);
 bool watch_PL(mend_id peer, const Value *services, char **ret_why, void *user);
 WatchSink watch_sink(Plugin *p);

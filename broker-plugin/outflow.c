@@ -117,13 +117,29 @@ void show_record(Plugin *p, const AgentRecord *r)
     site_put(p->site, "AgentRecord", object, values);
 }
 
+static Value *shards_value(const Seat *seat)
+{
+    Value *all = value_list();
+
+    for (unsigned shard = 1; shard <= seat_shards(seat); shard++) {
+        Value *one = value_map();
+
+        value_set(one, "shard", value_uint(VALUE_UINT32, shard));
+        value_set(one, "engine", value_string(seat_engine(seat, shard)));
+        value_set(one, "epoch", value_uint(VALUE_UINT64, seat_epoch(seat, shard)));
+        value_append(all, one);
+    }
+    return all;
+}
+
 void show_site(Plugin *p)
 {
     Value *values = value_map();
 
     value_set(values, "site", value_string(p->site_id));
-    value_set(values, "epoch", value_uint(VALUE_UINT64, seat_epoch(p->seat)));
-    value_set(values, "engine", value_string(seat_engine(p->seat)));
+    value_set(values, "epoch", value_uint(VALUE_UINT64, seat_epoch(p->seat, SHARD_SITE)));
+    value_set(values, "engine", value_string(seat_engine(p->seat, SHARD_SITE)));
+    value_set(values, "shards", shards_value(p->seat));
     value_set(values, "sequence", value_uint(VALUE_UINT64, outbox_sequence(p->outbox)));
     value_set(values, "agents", value_uint(VALUE_UINT32, registry_size(p->registry)));
     site_put(p->site, "Site", "Site", values);

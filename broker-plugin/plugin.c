@@ -68,8 +68,8 @@ static void peer_gone(Plugin *p, mend_id id, const char *reason)
     if (peer != NULL && names != NULL && names->len > 0)
         peer->spoke = g_strdup(g_ptr_array_index(names, 0));
     identity_peer_gone(p->identity, id);
-    if (seat_peer_gone(p->seat, id)) {
-        host_log(p->host, MEND_LOG_NOTICE, "the acting engine is gone (%s)", reason);
+    if (seat_peer_gone(p->seat, id, p->host->now_us(p->host))) {
+        host_log(p->host, MEND_LOG_NOTICE, "an acting engine is gone (%s)", reason);
         show_site(p);
     }
     remember_gone(p, id);
@@ -276,7 +276,7 @@ static mend_rc plugin_create(mend_host *host, mend_str config, void **ret_self, 
     p->entities = entities_new((size_t) p->settings.max_entities);
     p->digest = digest_new();
     p->outbox = outbox_new(host, EVENTS_ADDRESS, (size_t) p->settings.max_entities, &outbox);
-    p->seat = seat_new(host);
+    p->seat = seat_new(host, (unsigned) p->settings.shards);
     p->commands = commands_new((size_t) p->settings.max_commands);
     p->early = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
     p->subscriptions = g_array_new(false, false, sizeof(mend_id));

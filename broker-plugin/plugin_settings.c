@@ -13,6 +13,7 @@
     X(max_quarantine, 1000, 1, 100000, 1, "reasons for refusal kept for people")                                               \
     X(max_message_bytes, 262144, 1024, 16777216, 1, "largest indication looked at")                                            \
     X(max_commands, 10000, 1, 1000000, 1, "commands on their way")                                                             \
+    X(shards, 0, 0, 64, 1, "seats for engines beside the site's, each for a part of the services; only with mend attach")                 \
     X(fault_agents, 5, 1, 1000000, 1, "fewer silent agents than this are never an observer's fault")
 #define SECONDS(X)                                                                                                             \
     X(restart_grace, "30", 0, 86400, "after a start, how long agents known before may stay away")                              \

@@ -15,6 +15,7 @@ typedef struct PluginSettings {
     double phi_lost;
     int64_t restart_grace_us, control_keep_us, heartbeat_us, watch_interval_us;
     double fault_share;
+    int64_t shards;              /* at most SHARDS_MAX */
     int64_t fault_agents, fault_window_us;
     json_t *classes;             /* PRODUCT -> {late, threshold, mode, phi}; owned */
 } PluginSettings;

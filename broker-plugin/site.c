@@ -5,6 +5,8 @@
 #include "broker-plugin/abi.h"
 #include "broker-plugin/post.h"
 
+#include "lib/model/shard.h"
+
 #include <string.h>
 
 #define PACKAGE "org.matahariproject.mend"
@@ -39,14 +41,17 @@ static void call_claim(Site *s, QmfCall *call)
 {
     const char *engine = value_get_string(qmf_call_arguments(call), "engine");
     mend_id peer = (mend_id) value_get_int(qmf_call_request(call)->extra, PEER_KEY, 0);
+    int64_t shard = value_get_int(qmf_call_arguments(call), "shard", SHARD_SITE);
     g_autofree char *why = NULL;
     uint64_t epoch = 0;
     Value *outputs;
 
     if (engine == NULL || engine[0] == '\0' || strlen(engine) > 255)
         why = g_strdup("Invalid argument: engine");
+    else if (shard < 0 || shard > SHARDS_MAX)
+        why = g_strdup("Invalid argument: shard");
     else
-        epoch = s->sink.claim(peer, engine, &why, s->sink.user);
+        epoch = s->sink.claim(peer, (unsigned) shard, engine, &why, s->sink.user);
     if (epoch == 0) {
         qmf_call_raise(call, why, NULL);
         return;

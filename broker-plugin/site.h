@@ -10,8 +10,8 @@
 typedef struct Site Site;
 
 typedef struct SiteSink {
-    /* @peer asks for the seat. The answer is the epoch; 0: refused, *@ret_why says why (caller frees). */
-    uint64_t (*claim)(mend_id peer, const char *engine, char **ret_why, void *user);
+    /* @peer asks for the seat of @shard (at most SHARDS_MAX). The answer is the epoch; 0: refused, *@ret_why says why (caller frees). */
+    uint64_t (*claim)(mend_id peer, unsigned shard, const char *engine, char **ret_why, void *user);
     /* @peer says what is to be monitored where nobody else does it. False: refused, *@ret_why. */
     bool (*watch)(mend_id peer, const Value *services, char **ret_why, void *user);
     uint64_t (*sequence)(void *user);

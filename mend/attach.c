@@ -5,6 +5,7 @@
 #include "lib/base/file.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
+#include "lib/model/shard.h"
 #include "mend/foreground.h"
 #include "mend/verbs.h"
 
@@ -14,6 +15,7 @@
 typedef struct AttachSettings {
     char *broker, *credentials, *user, *password_file, *ca, *dialect, *management, *data, *plugin, *plugin_config, *log;
     char **subscribers;
+    int64_t shards;
     bool dialects, lab;
 } AttachSettings;
 
@@ -29,6 +31,7 @@ static const Setting rows[] = {
     { "dialects", SETTING_BOOL, FIELD(dialects), 0, 0, NULL, "print what cannot be had with each dialect, and end" },
     { "subscriber", SETTING_LIST, FIELD(subscribers), 0, 0, NULL,
       "NAME of a durable subscription of mend.events to be made, may be given several times (default: policy-main)" },
+    { "shards", SETTING_INTEGER, FIELD(shards), 0, SHARDS_MAX, "0", "N parts the services are shared out in, each healed by its own engine (docs/scaling.md); RabbitMQ only" },
     { "lab", SETTING_BOOL, FIELD(lab), 0, 0, NULL, "believe every agent and every engine its name" },
     { "data", SETTING_STRING, FIELD(data), 0, 0, NULL, "DIR what the plugin keeps (default: $MEND_DATA, then /var/lib/mend)" },
     { "plugin", SETTING_STRING, FIELD(plugin), 0, 0, NULL, "PATH of the plugin to load (default: mend-plugin.so of this installation)" },
@@ -85,6 +88,8 @@ static char *plugin_config(const AttachSettings *s, GError **error)
         return NULL;
     if (s->lab && json_is_object(config) && json_object_get(config, "identity") == NULL)
         json_object_set_new(config, "identity", json_string("off"));
+    if (s->shards > 0 && json_is_object(config))
+        json_object_set_new(config, "shards", json_integer(s->shards));
     return json_text(config);
 }
 
@@ -109,7 +114,7 @@ static Attach *open_attach(const AttachSettings *s, Attached *attached, GError *
     return attach_new(&(AttachOptions) {
         .url = url, .user = s->user != NULL ? s->user : credentials->user, .password = password != NULL ? password : credentials->password,
         .ca_file = s->ca != NULL ? s->ca : credentials->ca_file, .management = s->management, .dialect = s->dialect, .plugin_path = plugin, .plugin_config = config,
-        .state_folder = state, .subscribers = s->subscribers != NULL && s->subscribers[0] != NULL ? (const char *const *) s->subscribers : usual,
+        .state_folder = state, .shards = (unsigned) s->shards, .subscribers = s->subscribers != NULL && s->subscribers[0] != NULL ? (const char *const *) s->subscribers : usual,
         .on_started = on_started, .on_failed = on_failed, .callback_user = attached }, error);
 }
 

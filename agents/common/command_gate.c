@@ -11,6 +11,7 @@
 
 #define ID_PROPERTY       "mend.command-id"
 #define EPOCH_PROPERTY    "mend.epoch"
+#define SHARD_PROPERTY    "mend.shard"
 #define DEADLINE_PROPERTY "mend.deadline"
 
 typedef struct Running {
@@ -139,18 +140,18 @@ static bool on_call(QmfCall *call, void *user)
     const char *given = extra_text(call, ID_PROPERTY);
     g_autofree char *id = given != NULL ? uuid_canonical(given) : NULL;
     const LedgerAnswer *answer = NULL;
-    int64_t epoch = value_get_int(extra, EPOCH_PROPERTY, 0);
+    int64_t epoch = value_get_int(extra, EPOCH_PROPERTY, 0), shard = value_get_int(extra, SHARD_PROPERTY, SHARD_SITE);
     Running *running;
 
     if (given == NULL)
         return true;
-    if (id == NULL || epoch < 0 || strcmp(id, given) != 0) {
+    if (id == NULL || epoch < 0 || shard < 0 || shard > SHARDS_MAX || strcmp(id, given) != 0) {
         const LedgerAnswer refused = {.state = RESULT_REFUSED, .error = COMMAND_ERROR_ARGUMENT, .exception = true,
-                                      .text = "mend.command-id must be a UUID in lower case, mend.epoch a number"};
+                                      .text = "mend.command-id must be a UUID in lower case, mend.epoch a number, mend.shard one of a shard"};
         give(gate, call, &refused);
         return false;
     }
-    switch (command_ledger_begin(gate->ledger, id, (uint64_t) epoch, value_get_int(extra, DEADLINE_PROPERTY, 0), clock_wall_us(), &answer)) {
+    switch (command_ledger_begin(gate->ledger, id, (unsigned) shard, (uint64_t) epoch, value_get_int(extra, DEADLINE_PROPERTY, 0), clock_wall_us(), &answer)) {
     case LEDGER_RUNNING:
         running = g_hash_table_lookup(gate->by_id, id);
         g_ptr_array_add(running->repeats, call);

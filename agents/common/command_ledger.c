@@ -2,7 +2,7 @@
  *
  *   {"begin": ID, "epoch": N}          before the command runs; fdatasync'ed
  *   {"end": ID, "state": …, …}         after; not synced: lost, the command counts as interrupted, never as not run
- *   {"epoch": N}                       first line of a compacted file
+ *   {"epoch": N}                       first line of a compacted file; with "shard": K, as "begin" may have it, of that shard's engine
  *
  * One file and not SQLite: it is a few kilobytes in every guest. Space is reserved ahead, so that a full disk (of which a dead service
  * may be the consequence) does not refuse the command that would help. When the file has four times the lines it needs, it is
@@ -32,7 +32,7 @@ typedef struct Entry {
 struct CommandLedger {
     char *path;
     int fd;
-    uint64_t epoch;
+    uint64_t epoch[SHARDS_MAX + 1]; /* by shard; 0: the site's */
     GHashTable *by_id;  /* of Entry */
     GQueue order;       /* of Entry, oldest first */
     unsigned results, lines;
@@ -103,9 +103,11 @@ static void take_line(CommandLedger *ledger, json_t *line)
 {
     const char *begun = json_string_or(line, "begin", NULL), *ended = json_string_or(line, "end", NULL);
     const char *id = begun != NULL ? begun : ended;
+    int64_t shard = json_int_or(line, "shard", SHARD_SITE);
     Entry *entry;
 
-    ledger->epoch = MAX(ledger->epoch, (uint64_t) json_int_or(line, "epoch", 0));
+    if (shard >= 0 && shard <= SHARDS_MAX)
+        ledger->epoch[shard] = MAX(ledger->epoch[shard], (uint64_t) json_int_or(line, "epoch", 0));
     ledger->lines++;
     if (id == NULL)
         return;
@@ -158,7 +160,12 @@ static bool compact(CommandLedger *ledger, GError **error)
     int fd;
 
     ledger->lines = 1;
-    write_line(text, json_pack("{s:I}", "epoch", (json_int_t) ledger->epoch));
+    write_line(text, json_pack("{s:I}", "epoch", (json_int_t) ledger->epoch[SHARD_SITE]));
+    for (unsigned shard = 1; shard <= SHARDS_MAX; shard++)
+        if (ledger->epoch[shard] != 0) {
+            write_line(text, json_pack("{s:I, s:i}", "epoch", (json_int_t) ledger->epoch[shard], "shard", (int) shard));
+            ledger->lines++;
+        }
     for (GList *i = ledger->order.head; i != NULL; i = i->next) {
         const Entry *entry = i->data;
 
@@ -276,7 +283,7 @@ static LedgerVerdict answer_again(CommandLedger *ledger, const Entry *entry, con
     return LEDGER_ANSWERED;
 }
 
-LedgerVerdict command_ledger_begin(CommandLedger *ledger, const char *id, uint64_t epoch, int64_t deadline_ms, int64_t wall_us,
+LedgerVerdict command_ledger_begin(CommandLedger *ledger, const char *id, unsigned shard, uint64_t epoch, int64_t deadline_ms, int64_t wall_us,
                                    const LedgerAnswer **ret_answer)
 {
     const Entry *known = g_hash_table_lookup(ledger->by_id, id);
@@ -285,17 +292,20 @@ LedgerVerdict command_ledger_begin(CommandLedger *ledger, const char *id, uint64
 
     if (known != NULL)
         return known->running ? LEDGER_RUNNING : answer_again(ledger, known, ret_answer);
-    if (epoch != 0 && epoch < ledger->epoch)
+    if (epoch != 0 && epoch < ledger->epoch[shard])
         return refuse(ledger, COMMAND_ERROR_STALE_EPOCH,
-                      g_strdup_printf("epoch %" G_GUINT64_FORMAT " is over: %" G_GUINT64_FORMAT " was seen", epoch, ledger->epoch),
+                      g_strdup_printf("epoch %" G_GUINT64_FORMAT " is over: %" G_GUINT64_FORMAT " was seen", epoch, ledger->epoch[shard]),
                       ret_answer);
     if (deadline_ms != 0 && wall_us / US_PER_MS > deadline_ms)
         return refuse(ledger, COMMAND_ERROR_DEADLINE,
                       g_strdup_printf("its deadline passed %" G_GINT64_FORMAT " ms ago", wall_us / US_PER_MS - deadline_ms), ret_answer);
-    if (!append(ledger, json_pack("{s:s, s:I}", "begin", id, "epoch", (json_int_t) epoch), true, &error))
+    json_t *line = json_pack("{s:s, s:I}", "begin", id, "epoch", (json_int_t) epoch);
+    if (shard != SHARD_SITE)
+        json_object_set_new(line, "shard", json_integer(shard));
+    if (!append(ledger, line, true, &error))
         return refuse(ledger, COMMAND_ERROR_FAILED, g_strdup_printf("cannot be recorded, so it is not run: %s", error->message),
                       ret_answer);
-    ledger->epoch = MAX(ledger->epoch, epoch);
+    ledger->epoch[shard] = MAX(ledger->epoch[shard], epoch);
     entry = entry_add(ledger, id);
     entry->running = true;
     return LEDGER_RUN;
@@ -326,7 +336,7 @@ void command_ledger_end(CommandLedger *ledger, const char *id, const LedgerAnswe
         log_warning("the result of command %s is not kept: %s", id, error->message);
 }
 
-uint64_t command_ledger_epoch(const CommandLedger *ledger)
+uint64_t command_ledger_epoch(const CommandLedger *ledger, unsigned shard)
 {
-    return ledger->epoch;
+    return ledger->epoch[shard];
 }

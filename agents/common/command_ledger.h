@@ -4,6 +4,7 @@
 #define MEND_AGENTS_COMMAND_LEDGER_H
 
 #include "lib/model/command.h"
+#include "lib/model/shard.h"
 
 typedef struct CommandLedger CommandLedger;
 
@@ -28,13 +29,13 @@ CommandLedger *command_ledger_open(const char *folder, GError **error);
 void command_ledger_close(CommandLedger *ledger); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CommandLedger, command_ledger_close)
 
-/* @epoch 0: none given, not checked. @deadline_ms: wall clock, 0 = none. RUN is said only after the record is on the disk; when it cannot
+/* @shard: of whose engine it comes, each has epochs of its own; at most SHARDS_MAX. @epoch 0: none given, not checked. @deadline_ms: wall clock, 0 = none. RUN is said only after the record is on the disk; when it cannot
  * be, the command is refused. @ret_answer: borrowed until the next call. */
-LedgerVerdict command_ledger_begin(CommandLedger *ledger, const char *id, uint64_t epoch, int64_t deadline_ms, int64_t wall_us,
+LedgerVerdict command_ledger_begin(CommandLedger *ledger, const char *id, unsigned shard, uint64_t epoch, int64_t deadline_ms, int64_t wall_us,
                                    const LedgerAnswer **ret_answer);
 /* The result of a command that was begun; kept for repeats of it. @answer: copied. */
 void command_ledger_end(CommandLedger *ledger, const char *id, const LedgerAnswer *answer);
-uint64_t command_ledger_epoch(const CommandLedger *ledger); /* the highest seen; durable */
+uint64_t command_ledger_epoch(const CommandLedger *ledger, unsigned shard); /* the highest seen; durable */
 
 /* How many ids are known, and how many of them with their whole result. */
 #define LEDGER_IDS_MAX     1024

@@ -36,6 +36,7 @@ static void teardown(void)
 
 #define ID_A "11111111-1111-4111-8111-111111111111"
 #define ID_B "22222222-2222-4222-8222-222222222222"
+#define ID_C "33333333-3333-4333-8333-333333333333"
 
 static void test_an_id_runs_once_and_its_answer_is_given_again(void)
 {
@@ -44,11 +45,11 @@ static void test_an_id_runs_once_and_its_answer_is_given_again(void)
     const LedgerAnswer done = {.state = RESULT_DONE, .values = values, .started_us = 5, .ended_us = 9};
     const LedgerAnswer *again = NULL;
 
-    g_assert_cmpint(command_ledger_begin(ledger, ID_A, 3, 0, 1, &again), ==, LEDGER_RUN);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_A, 3, 0, 1, &again), ==, LEDGER_RUNNING);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 3, 0, 1, &again), ==, LEDGER_RUN);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 3, 0, 1, &again), ==, LEDGER_RUNNING);
     command_ledger_end(ledger, ID_A, &done);
     for (int restarts = 0; restarts < 2; restarts++) {
-        g_assert_cmpint(command_ledger_begin(ledger, ID_A, 3, 0, 1, &again), ==, LEDGER_ANSWERED);
+        g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 3, 0, 1, &again), ==, LEDGER_ANSWERED);
         g_assert_cmpint(again->state, ==, RESULT_DONE);
         g_assert_true(json_equal(again->values, values));
         g_assert_cmpint(again->ended_us, ==, 9);
@@ -57,23 +58,42 @@ static void test_an_id_runs_once_and_its_answer_is_given_again(void)
     }
 }
 
+static void test_each_shard_has_epochs_of_its_own(void)
+{
+    const LedgerAnswer *answer = NULL;
+    CommandLedger *ledger = ledger_open();
+
+    g_assert_cmpint(command_ledger_begin(ledger, ID_A, 2, 9, 0, 1, &answer), ==, LEDGER_RUN);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_B, SHARD_SITE, 3, 0, 1, &answer), ==, LEDGER_RUN);
+    command_ledger_close(ledger);
+    for (int i = 0; i < 2; i++) { /* from its lines, and compacted */
+        ledger = ledger_open();
+        g_assert_cmpuint(command_ledger_epoch(ledger, SHARD_SITE), ==, 3);
+        g_assert_cmpuint(command_ledger_epoch(ledger, 1), ==, 0);
+        g_assert_cmpuint(command_ledger_epoch(ledger, 2), ==, 9);
+        g_assert_cmpint(command_ledger_begin(ledger, ID_C, 2, 8, 0, 1, &answer), ==, LEDGER_ANSWERED);
+        g_assert_cmpstr(answer->error, ==, COMMAND_ERROR_STALE_EPOCH);
+        command_ledger_close(ledger);
+    }
+}
+
 static void test_old_epochs_and_late_commands_do_nothing(void)
 {
     g_autoptr(CommandLedger) ledger = ledger_open();
     const LedgerAnswer *answer = NULL;
 
-    g_assert_cmpint(command_ledger_begin(ledger, ID_A, 7, 0, 1, &answer), ==, LEDGER_RUN);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 7, 0, 1, &answer), ==, LEDGER_RUN);
     command_ledger_close(g_steal_pointer(&ledger));
     ledger = ledger_open();
-    g_assert_cmpuint(command_ledger_epoch(ledger), ==, 7);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_B, 6, 0, 1, &answer), ==, LEDGER_ANSWERED);
+    g_assert_cmpuint(command_ledger_epoch(ledger, SHARD_SITE), ==, 7);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_B, SHARD_SITE, 6, 0, 1, &answer), ==, LEDGER_ANSWERED);
     g_assert_cmpstr(answer->error, ==, COMMAND_ERROR_STALE_EPOCH);
     g_assert_cmpint(answer->state, ==, RESULT_REFUSED);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_B, 8, 1000, 2000 * US_PER_MS, &answer), ==, LEDGER_ANSWERED);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_B, SHARD_SITE, 8, 1000, 2000 * US_PER_MS, &answer), ==, LEDGER_ANSWERED);
     g_assert_cmpstr(answer->error, ==, COMMAND_ERROR_DEADLINE);
-    g_assert_cmpuint(command_ledger_epoch(ledger), ==, 7);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_B, 8, 3000, 2000 * US_PER_MS, &answer), ==, LEDGER_RUN);
-    g_assert_cmpuint(command_ledger_epoch(ledger), ==, 8);
+    g_assert_cmpuint(command_ledger_epoch(ledger, SHARD_SITE), ==, 7);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_B, SHARD_SITE, 8, 3000, 2000 * US_PER_MS, &answer), ==, LEDGER_RUN);
+    g_assert_cmpuint(command_ledger_epoch(ledger, SHARD_SITE), ==, 8);
 }
 
 /* A child begins a command and is killed where the command would run: it is not run again, and said to be interrupted. */
@@ -89,7 +109,7 @@ static void test_killed_between_record_and_run(void)
     if (pid == 0) {
         CommandLedger *mine = command_ledger_open(folder, NULL);
 
-        if (mine == NULL || command_ledger_begin(mine, ID_A, 1, 0, 1, &answer) != LEDGER_RUN || write(ready[1], "x", 1) != 1)
+        if (mine == NULL || command_ledger_begin(mine, ID_A, SHARD_SITE, 1, 0, 1, &answer) != LEDGER_RUN || write(ready[1], "x", 1) != 1)
             _exit(1);
         pause();
         _exit(1);
@@ -101,7 +121,7 @@ static void test_killed_between_record_and_run(void)
     for (int i = 0; i < 2; i++) { /* the next agent, and the one after it */
         g_autoptr(CommandLedger) ledger = ledger_open();
 
-        g_assert_cmpint(command_ledger_begin(ledger, ID_A, 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
+        g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
         g_assert_cmpstr(answer->error, ==, COMMAND_ERROR_INTERRUPTED);
         g_assert_cmpint(answer->state, ==, RESULT_FAILED);
     }
@@ -136,7 +156,7 @@ static void test_killed_anywhere_no_id_runs_twice(void)
                 char id[UUID_TEXT_SIZE];
 
                 g_snprintf(id, sizeof id, "%08x-0000-4000-8000-000000000000", n);
-                if (command_ledger_begin(mine, id, 1, 0, 1, &answer) != LEDGER_RUN)
+                if (command_ledger_begin(mine, id, SHARD_SITE, 1, 0, 1, &answer) != LEDGER_RUN)
                     continue;
                 fprintf(out, "%s\n", id);
                 fflush(out);
@@ -170,10 +190,10 @@ static void test_a_torn_or_foreign_line_is_left_out(void)
                                       "\", \"state\": \"done\"}\n{\"begin\": \"" ID_B,
                                       -1, NULL));
     ledger = ledger_open();
-    g_assert_cmpuint(command_ledger_epoch(ledger), ==, 4);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_A, 4, 0, 1, &answer), ==, LEDGER_ANSWERED);
+    g_assert_cmpuint(command_ledger_epoch(ledger, SHARD_SITE), ==, 4);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_A, SHARD_SITE, 4, 0, 1, &answer), ==, LEDGER_ANSWERED);
     g_assert_cmpint(answer->state, ==, RESULT_DONE);
-    g_assert_cmpint(command_ledger_begin(ledger, ID_B, 4, 0, 1, &answer), ==, LEDGER_RUN);
+    g_assert_cmpint(command_ledger_begin(ledger, ID_B, SHARD_SITE, 4, 0, 1, &answer), ==, LEDGER_RUN);
 }
 
 static void test_it_stays_small(void)
@@ -187,14 +207,14 @@ static void test_it_stays_small(void)
         char id[UUID_TEXT_SIZE];
 
         g_snprintf(id, sizeof id, "%08x-0000-4000-8000-000000000000", n);
-        g_assert_cmpint(command_ledger_begin(ledger, id, 1, 0, 1, &answer), ==, LEDGER_RUN);
+        g_assert_cmpint(command_ledger_begin(ledger, id, SHARD_SITE, 1, 0, 1, &answer), ==, LEDGER_RUN);
         command_ledger_end(ledger, id, &done);
     }
     g_assert_cmpint(g_stat(path, &st), ==, 0);
     g_assert_cmpint(st.st_size, <, 2 * 1024 * 1024);
-    g_assert_cmpint(command_ledger_begin(ledger, "00000fff-0000-4000-8000-000000000000", 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
+    g_assert_cmpint(command_ledger_begin(ledger, "00000fff-0000-4000-8000-000000000000", SHARD_SITE, 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
     g_assert_cmpint(answer->state, ==, RESULT_DONE);
-    g_assert_cmpint(command_ledger_begin(ledger, "00000e00-0000-4000-8000-000000000000", 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
+    g_assert_cmpint(command_ledger_begin(ledger, "00000e00-0000-4000-8000-000000000000", SHARD_SITE, 1, 0, 1, &answer), ==, LEDGER_ANSWERED);
     g_assert_cmpstr(answer->error, ==, COMMAND_ERROR_DUPLICATE);
 }
 
@@ -208,6 +228,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     add("/ledger/an id runs once and is answered again", test_an_id_runs_once_and_its_answer_is_given_again);
+    add("/ledger/each shard has epochs of its own", test_each_shard_has_epochs_of_its_own);
     add("/ledger/old epochs and late commands do nothing", test_old_epochs_and_late_commands_do_nothing);
     add("/ledger/killed between record and run", test_killed_between_record_and_run);
     add("/ledger/killed anywhere, no id runs twice", test_killed_anywhere_no_id_runs_twice);

@@ -84,4 +84,24 @@ void commands_tick(Commands *c, int64_t wall_us, int64_t slack_us, void (*expire
     }
 }
 
+size_t commands_of_shard(const Commands *c, unsigned shard)
+{
+    size_t n = 0;
+
+    for (const GList *link = c->order.head; link != NULL; link = link->next)
+        n += ((const GateCommand *) link->data)->shard == shard;
+    return n;
+}
+
+bool commands_of_others(const Commands *c, const char *entity, unsigned shard)
+{
+    for (const GList *link = entity == NULL ? NULL : c->order.head; link != NULL; link = link->next) {
+        const GateCommand *command = link->data;
+
+        if (command->shard != shard && g_strcmp0(command->entity, entity) == 0)
+            return true;
+    }
+    return false;
+}
+
 size_t commands_size(const Commands *c) { return g_hash_table_size(c->by_id); }

@@ -10,6 +10,8 @@ typedef struct GateSender { mend_id peer; const char *user, *role; bool trusted;
 
 typedef struct GateCommand { /* owned */
     char *id, *incident, *entity, *agent;
+    char *group;       /* of a shard's: what it belongs to it by; else NULL */
+    unsigned shard;    /* whose engine sends it */
     uint64_t epoch;
     int64_t deadline_ms; /* wall clock */
 } GateCommand;

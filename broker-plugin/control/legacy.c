@@ -427,7 +427,7 @@ static const char *job_refusal(Job *job, const QmfMessage *request, const char *
     }
     if (g_hash_table_contains(l->answered, job->command.id))
         return COMMAND_ERROR_DUPLICATE;
-    if (job->command.epoch < l->sink.epoch(l->sink.user))
+    if (job->command.epoch < l->sink.epoch(job->command.shard, l->sink.user))
         return COMMAND_ERROR_STALE_EPOCH;
     if (job->command.deadline_ms * US_PER_MS <= l->host->wall_us(l->host))
         return COMMAND_ERROR_DEADLINE;

@@ -11,7 +11,7 @@
 typedef struct Legacy Legacy;
 
 typedef struct LegacySink {
-    uint64_t (*epoch)(void *user); /* the acting one */
+    uint64_t (*epoch)(unsigned shard, void *user); /* the acting one */
     /* A service was looked at after a command: it is so. */
     void (*state)(const char *agent, const char *service, bool running, const char *text, void *user);
     void *user;

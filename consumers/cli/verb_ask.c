@@ -212,6 +212,22 @@ static void print_quiets(const json_t *engine)
     }
 }
 
+static void print_shards(const json_t *shards)
+{
+    size_t i;
+    json_t *shard;
+
+    json_array_foreach(shards, i, shard) {
+        const char *engine = json_string_or(shard, "engine", "");
+
+        printf("%-10s%d: ", i == 0 ? "shards" : "", (int) json_int_or(shard, "shard", 0));
+        if (*engine == '\0')
+            printf("nobody acts\n");
+        else
+            printf("%s acts, epoch %" G_GINT64_FORMAT "\n", engine, json_int_or(shard, "epoch", 0));
+    }
+}
+
 static void print_status(const json_t *status)
 {
     const json_t *place = json_object_get(status, "site"), *engine = json_object_get(status, "engine");
@@ -230,6 +246,7 @@ static void print_status(const json_t *status)
            json_bool_or(engine, "acting", false) ? "acts" : "does not act", json_bool_or(engine, "paused", false) ? ", paused" : "",
            json_bool_or(engine, "observer_fault", false) ? ", holds what rests on silence: the observer is ill" : "",
            json_string_or(engine, "policy", "?"));
+    print_shards(json_object_get(place, "shards"));
     printf("%-10s%d open; so far %d commands, %d healed, %d left to a human\n", "incidents", (int) json_int_or(engine, "incidents", 0),
            (int) json_int_or(engine, "commands", 0), (int) json_int_or(engine, "healed", 0), (int) json_int_or(engine, "needs_human", 0));
     print_quiets(engine);

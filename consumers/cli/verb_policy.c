@@ -13,6 +13,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/credentials.h"
 #include "lib/base/log.h"
+#include "lib/model/shard.h"
 
 #include <glib-unix.h>
 #include <signal.h>
@@ -27,6 +28,7 @@ typedef struct PolicyOptions {
     WireOptions site;
     char *file, *name, *log_level, *cases, *vars;
     int64_t keep_us, keep_bytes;
+    char **shards;
     char *output;
     bool accept, batch, typed;
 } PolicyOptions;
@@ -37,6 +39,7 @@ static const Setting rows[] = {
     { "log-level", SETTING_STRING, offsetof(PolicyOptions, log_level), 0, 0, "notice", "run: error, warning, notice, info or debug" },
     { "keep", SETTING_DURATION, offsetof(PolicyOptions, keep_us), 0, RETENTION_MAX_US, "30d", "run: how long the journal is kept; 0: for ever" },
     { "keep-bytes", SETTING_BYTES, offsetof(PolicyOptions, keep_bytes), 0, INT64_MAX, "1GiB", "run: how large it may grow; 0: as it will" },
+    { "shard", SETTING_LIST, offsetof(PolicyOptions, shards), 0, 0, NULL, "run: N of a shard this engine takes first, may be given several times" },
     { "cases", SETTING_STRING, offsetof(PolicyOptions, cases), 0, 0, NULL, "test: FOLDER with the cases; without it \"cases\" beside the policy" },
     { "accept", SETTING_BOOL, offsetof(PolicyOptions, accept), 0, 0, NULL, "test: what comes out becomes what is expected" },
     { "output", SETTING_STRING, offsetof(PolicyOptions, output), 0, 0, NULL, "import: FILE to write; without it the terminal" },
@@ -78,6 +81,21 @@ static void on_failed(const GError *error, void *user)
     g_timeout_add(FAILED_GRACE_MS, on_stop, run);
 }
 
+static bool read_shards(char **given, uint64_t *ret, GError **error)
+{
+    *ret = 0;
+    for (char **one = given; one != NULL && *one != NULL; one++) {
+        guint64 shard;
+
+        if (!g_ascii_string_to_unsigned(*one, 10, 1, SHARDS_MAX, &shard, error)) {
+            g_prefix_error(error, "--shard %s: ", *one);
+            return false;
+        }
+        *ret |= UINT64_C(1) << (shard - 1);
+    }
+    return true;
+}
+
 static int run_engine(const PolicyOptions *options)
 {
     g_autoptr(GError) error = NULL;
@@ -85,6 +103,7 @@ static int run_engine(const PolicyOptions *options)
     Run run = { .loop = loop };
     WireLogin login = { 0 };
     LogLevel level;
+    uint64_t shards;
 
     if (!log_level_parse(options->log_level, &level)) {
         fprintf(stderr, "mend policy: --log-level %s: error, warning, notice, info or debug is wanted\n", options->log_level);
@@ -92,11 +111,11 @@ static int run_engine(const PolicyOptions *options)
     }
     log_open("mend policy", level);
     signal(SIGPIPE, SIG_IGN);
-    if (!wire_login(&options->site, "engine", &login, &error))
+    if (!read_shards(options->shards, &shards, &error) || !wire_login(&options->site, "engine", &login, &error))
         return verb_fail("policy", error);
     run.policyd = policyd_new(&(PolicydOptions){ .name = options->name, .url = login.url, .user = login.user, .password = login.password,
                                                  .ca_file = login.ca_file, .data = credentials_folder(options->site.data),
-                                                 .policy_path = options->file, .keep = { options->keep_us, options->keep_bytes }, .on_failed = on_failed, .failed_user = &run },
+                                                 .policy_path = options->file, .shards = shards, .keep = { options->keep_us, options->keep_bytes }, .on_failed = on_failed, .failed_user = &run },
                               &error);
     wire_login_clear(&login);
     if (run.policyd == NULL)

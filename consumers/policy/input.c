@@ -18,7 +18,13 @@ json_t *input_to_json(const EngineInput *input)
     case INPUT_EVENT:
     case INPUT_ENTITY: json_object_set_new(json, "event", event_to_json(input->event)); break;
     case INPUT_RESULT: json_object_set_new(json, "result", result_to_json(input->result)); break;
-    case INPUT_ACTING: json_object_set_new(json, "epoch", json_integer((json_int_t) input->epoch)); break;
+    case INPUT_ACTING:
+        json_object_set_new(json, "epoch", json_integer((json_int_t) input->epoch));
+        if (input->shards != 0) {
+            json_object_set_new(json, "shard", json_integer(input->shard));
+            json_object_set_new(json, "shards", json_integer(input->shards));
+        }
+        break;
     case INPUT_POLICY:
         json_object_set_new(json, "name", json_string(input->policy->name));
         json_object_set_new(json, "text", json_string(input->policy->text));
@@ -72,7 +78,11 @@ bool input_from_json(const json_t *json, EngineInput *ret_input, GError **error)
     case INPUT_EVENT:
     case INPUT_ENTITY: fine = (input.event = event_from_json(json_object_get(json, "event"), error)) != NULL; break;
     case INPUT_RESULT: fine = (input.result = result_from_json(json_object_get(json, "result"), error)) != NULL; break;
-    case INPUT_ACTING: fine = json_get_int(json, "epoch", &epoch, error); break;
+    case INPUT_ACTING:
+        fine = json_get_int(json, "epoch", &epoch, error);
+        input.shard = (unsigned) CLAMP(json_int_or(json, "shard", 0), 0, G_MAXINT);
+        input.shards = (unsigned) CLAMP(json_int_or(json, "shards", 0), 0, G_MAXINT);
+        break;
     case INPUT_POLICY:
         fine = read_policy(json, &input, error);
         G_GNUC_FALLTHROUGH;

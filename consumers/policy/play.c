@@ -262,7 +262,8 @@ static bool play_item(Play *p, const json_t *item)
     if (json_object_get(item, "result") != NULL)
         return play_result(p, item, now_us);
     if (json_object_get(item, "acting") != NULL)
-        return step(p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = (uint64_t) json_int_or(item, "acting", 0) }, now_us);
+        return step(p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = (uint64_t) json_int_or(item, "acting", 0),
+                                          .shard = (unsigned) json_int_or(item, "shard", 0), .shards = (unsigned) json_int_or(item, "shards", 0) }, now_us);
     if (json_object_get(item, "start") != NULL)
         return step(p, &(EngineInput){ .kind = INPUT_START }, now_us);
     if (json_object_get(item, "policy") != NULL)

@@ -255,6 +255,7 @@ Policyd *policyd_new(const PolicydOptions *options, GError **error)
     if (!policy_begin(p, checked, error)) /* before the start: the guard is this policy's */
         return NULL;
     policyd_feed(p, &(EngineInput){ .kind = INPUT_START }, NULL);
+    p->shards = shards_new(p, options->shards);
     p->bus = bus_new(p, options);
     keep_in(p, KEEP_MORE_S);
     return g_steal_pointer(&p);
@@ -270,6 +271,7 @@ void policyd_free(Policyd *p)
     source_clear(&p->keeping);
     if (p->machine != NULL && !p->failed && p->bus != NULL)
         machine_snapshot(p->machine, NULL); /* spares the next start a replay; the records are enough without it */
+    shards_free(p->shards);
     keeper_free(p->keeper);
     machine_free(p->machine);
     notifier_free(p->notifier);

@@ -18,6 +18,7 @@ typedef struct PolicydOptions { /* copied */
     const char *url, *user, *password, *ca_file; /* of the broker; as AmqpClientOptions has them */
     const char *data;        /* folder of the journal, made when missing */
     const char *policy_path; /* NULL: the default policy */
+    uint64_t shards;         /* bit N - 1: shard N is taken at once when it is free; others when they stay free */
     Retention keep;          /* how much of the journal; zeros: all of it, for ever */
     void (*on_failed)(const GError *error, void *user); /* the journal cannot be written: it has stopped, free it; may be NULL */
     void *failed_user;

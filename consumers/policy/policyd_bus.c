@@ -13,12 +13,14 @@
 #include "lib/base/json.h"
 #include "lib/base/log.h"
 #include "lib/model/entity.h"
+#include "lib/model/shard.h"
 
 #include <string.h>
 
 #define SENDERS_MAX 20000
 #define ASK_TIMEOUT_US (5 * US_PER_S)
 #define RETRY_MS 1000
+#define SHARDS(bus) shards_count((bus)->p->shards)
 #define ACTING(bus) (engine_epoch(machine_engine((bus)->p->machine)) != 0)
 #define GUEST_OBJECT "Guest"
 #define HOST_OBJECT  "Hypervisor"
@@ -30,6 +32,7 @@ struct Bus {
     QmfSession *session;
     QmfConsole *console;
     AmqpReceiver *events, *results;
+    AmqpReceiver *own_results; /* with shards: a copy for each engine, which takes those of its commands */
     GHashTable *senders;   /* agent -> AmqpSender */
     char *broker;          /* the plugin's agent; NULL: not found yet */
     char *last_problem;    /* told already; NULL: none */
@@ -100,6 +103,11 @@ static void on_entities(const Value *answer, const GError *error, void *user)
         feed_entity(bus, value_at(answer, i));
     if (bus->ask_again)
         ask(bus);
+}
+
+void bus_ask(Bus *bus)
+{
+    ask(bus);
 }
 
 static void ask(Bus *bus)
@@ -191,7 +199,7 @@ static gboolean on_retry(gpointer user)
     Bus *bus = user;
 
     g_clear_pointer(&bus->retry, g_source_unref);
-    if (!ACTING(bus))
+    if (!ACTING(bus) || SHARDS(bus) > 0)
         claim(bus);
     return G_SOURCE_REMOVE;
 }
@@ -223,9 +231,34 @@ static void on_claimed(const Value *answer, const GError *error, void *user)
         g_clear_pointer(&bus->retry, g_source_unref);
     }
     log_notice("policy: %s acts, epoch %" G_GUINT64_FORMAT, bus->p->name, epoch);
-    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = epoch }, NULL);
+    policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = epoch, .shards = SHARDS(bus) }, NULL);
     bus_watch(bus);
     ask(bus);
+    if (SHARDS(bus) > 0)
+        retry_later(bus);
+}
+
+static void on_result(AmqpReceiver *receiver, AmqpDelivery *delivery, const AmqpMessage *message, void *user);
+static void on_receiver_error(AmqpReceiver *receiver, const GError *error, void *user);
+
+static void look_at_shards(Bus *bus, const Value *site)
+{
+    shards_look(bus->p->shards, site);
+    if (SHARDS(bus) == 0 || bus->own_results != NULL)
+        return;
+    g_autofree char *address = g_strdup_printf(RESULTS_ADDRESS ".policy-%s", bus->p->name);
+    bus->own_results = amqp_receiver_new(bus->client, &(AmqpReceiverOptions){ .address = address, .credit = 500, .on_message = on_result,
+                                                                              .on_error = on_receiver_error, .user = bus });
+}
+
+void bus_claim(Bus *bus, unsigned shard, QmfAnswerFn done, void *user)
+{
+    g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
+
+    value_set(arguments, "engine", value_string(bus->p->name));
+    if (shard != SHARD_SITE)
+        value_set(arguments, "shard", value_uint(VALUE_UINT32, shard));
+    qmf_console_call(bus->console, bus->broker, site, "claim", arguments, ASK_TIMEOUT_US, done, user);
 }
 
 static void on_site(const Value *answer, const GError *error, void *user)
@@ -234,20 +267,25 @@ static void on_site(const Value *answer, const GError *error, void *user)
     const Value *object = value_type(answer) == VALUE_LIST ? value_at(answer, 0) : answer;
     const char *engine = error != NULL ? NULL : value_get_string(value_get(object, "_values"), "engine");
 
+    if (bus->open && error == NULL)
+        look_at_shards(bus, value_get(object, "_values"));
     if (!bus->open) {
         bus->claiming = false;
     } else if (engine != NULL && *engine != '\0' && strcmp(engine, bus->p->name) != 0) {
+        if (ACTING(bus)) /* it lost the seat and was not told */
+            policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = 0, .shards = SHARDS(bus) }, NULL);
         if (!bus->standing_by)
             log_notice("policy: %s acts, %s stands by", engine, bus->p->name);
         bus->claiming = false;
         bus->standing_by = true;
         retry_later(bus);
+    } else if (SHARDS(bus) > 0 && ACTING(bus) && engine != NULL && *engine != '\0') {
+        bus->claiming = false; /* a look at the shards only */
     } else {
-        g_autoptr(Value) site = qmf_object_id(bus->broker, "Site", 0), arguments = value_map();
-
-        value_set(arguments, "engine", value_string(bus->p->name));
-        qmf_console_call(bus->console, bus->broker, site, "claim", arguments, ASK_TIMEOUT_US, on_claimed, bus);
+        bus_claim(bus, SHARD_SITE, on_claimed, bus);
     }
+    if (SHARDS(bus) > 0)
+        retry_later(bus);
 }
 
 static void claim(Bus *bus)
@@ -305,8 +343,10 @@ static void on_state(AmqpClient *client, AmqpState state, const GError *why, voi
         g_free(bus->last_problem);
         bus->last_problem = g_strdup(why->message);
     }
-    if (was_open)
-        policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = 0 }, NULL);
+    if (was_open) {
+        policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_ACTING, .epoch = 0, .shards = engine_shards(machine_engine(bus->p->machine)) }, NULL);
+        shards_leave(bus->p->shards);
+    }
 }
 
 /* --- in --- */
@@ -348,6 +388,11 @@ static void on_result(AmqpReceiver *receiver, AmqpDelivery *delivery, const Amqp
     }
     if (result->state != RESULT_PROGRESS)
         crash_at(CRASH_RESULT_TAKEN);
+    /* With shards all results come to all engines, and those of mend.results a second time to the site's. */
+    if (SHARDS(bus) > 0 && (receiver == bus->results || (!ACTING(bus) && !engine_awaits(machine_engine(bus->p->machine), result->command_id)))) {
+        amqp_delivery_accept(delivery);
+        return;
+    }
     bool stale = result->state == RESULT_REFUSED && g_strcmp0(result->error, COMMAND_ERROR_STALE_EPOCH) == 0;
     policyd_feed(bus->p, &(EngineInput){ .kind = INPUT_RESULT, .result = result }, delivery);
     if (stale) /* on another broker the gate's word comes this way */
@@ -473,6 +518,10 @@ static AmqpMessage *request_message(const Bus *bus, const Command *command, int6
     request->extra = value_map();
     value_set(request->extra, "mend.command-id", value_string(command->id));
     value_set(request->extra, "mend.epoch", value_uint(VALUE_UINT64, command->epoch));
+    if (command->shard != SHARD_SITE) {
+        value_set(request->extra, "mend.shard", value_int(VALUE_INT64, command->shard));
+        value_set(request->extra, "mend.group", value_string(command->group));
+    }
     value_set(request->extra, "mend.deadline", value_int(VALUE_INT64, deadline_ms));
     value_set(request->extra, "mend.incident", value_string(command->incident));
     value_set(request->extra, "mend.entity", value_string(command->entity));
@@ -557,6 +606,7 @@ void bus_free(Bus *bus)
     g_hash_table_unref(bus->senders);
     amqp_receiver_free(bus->events);
     amqp_receiver_free(bus->results);
+    amqp_receiver_free(bus->own_results);
     amqp_client_free(bus->client);
     g_free(bus->broker);
     g_free(bus->last_problem);

@@ -9,6 +9,7 @@
 #include "lib/qmf/session.h"
 
 typedef struct Bus Bus;
+typedef struct Shards Shards;
 
 struct Policyd {
     char *name, *policy_path;
@@ -18,6 +19,7 @@ struct Policyd {
     Notifier *notifier;
     Keeper *keeper;
     Bus *bus;
+    Shards *shards;
     int64_t base_wall_us, base_mono_us; /* the engine's clock: the wall's at the start, then monotonic */
     EngineOutputs *outputs;             /* written, not yet committed */
     GPtrArray *deliveries;              /* of AmqpDelivery, borrowed: to accept after the commit */
@@ -51,6 +53,16 @@ void bus_watch(Bus *bus);
 /* After a commit, when no delivery waits: only the acting engine takes results, which are one queue for all. */
 void bus_settle(Bus *bus);
 bool bus_is_open(const Bus *bus);
+/* Asks the plugin for the seat of @shard. */
+void bus_claim(Bus *bus, unsigned shard, QmfAnswerFn done, void *user);
+void bus_ask(Bus *bus); /* what is true now */
+
+/* policyd_shards.c: @own has bit N - 1 for each shard N it is to take first. */
+Shards *shards_new(Policyd *p, uint64_t own);
+void shards_free(Shards *shards);
+void shards_look(Shards *shards, const Value *site); /* properties of the plugin's Site */
+void shards_leave(Shards *shards); /* the connection went */
+unsigned shards_count(const Shards *shards); /* at the last look */
 
 /* policyd_agent.c: the object "Policy" on the QMF side. */
 void policy_agent_start(Policyd *p, QmfSession *session);

@@ -11,6 +11,7 @@ void command_free(Command *command)
     g_free(command->entity);
     g_free(command->action);
     g_free(command->agent);
+    g_free(command->group);
     json_decref(command->arguments);
     g_free(command);
 }
@@ -31,6 +32,9 @@ json_t *command_to_json(const Command *command)
     set_text(json, "action", command->action);
     set_text(json, "agent", command->agent);
     json_object_set_new(json, "epoch", json_integer((json_int_t) command->epoch));
+    if (command->shard != 0)
+        json_object_set_new(json, "shard", json_integer(command->shard));
+    set_text(json, "group", command->group);
     json_object_set_new(json, "deadline_ms", json_integer(command->deadline_ms));
     if (command->arguments != NULL)
         json_object_set(json, "arguments", command->arguments);
@@ -53,6 +57,8 @@ Command *command_from_json(const json_t *json, GError **error)
     command->action = g_strdup(action);
     command->agent = g_strdup(agent);
     command->epoch = (uint64_t) epoch;
+    command->shard = (unsigned) json_int_or(json, "shard", 0);
+    command->group = g_strdup(json_string_or(json, "group", NULL));
     command->deadline_ms = deadline_ms;
     command->arguments = json_incref(json_object_get(json, "arguments"));
     return command;

@@ -24,6 +24,8 @@ typedef struct Command {
     char *action;        /* "service.restart" "service.start" "service.stop" */
     char *agent;         /* QMF agent name */
     uint64_t epoch;
+    unsigned shard;      /* whose engine's epoch it is; 0: the site's */
+    char *group;         /* of a shard's command: what belongs to it by (lib/model/shard.h); else NULL */
     int64_t deadline_ms; /* wall clock, ms since 1970 */
     json_t *arguments;   /* object: what the QMF method takes */
 } Command;

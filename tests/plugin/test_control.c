@@ -93,6 +93,75 @@ static void test_the_last_claim_has_the_seat(void)
     expect_refused(&s, s.w->engine, new, "did not claim");
 }
 
+static QmfMessage *restart_of_shard(const Site *s, const char *id, uint64_t epoch, int64_t shard, const char *group)
+{
+    QmfMessage *m = world_command(s->w, s->g->name, id, epoch, "restart", "nginx");
+
+    value_set(m->extra, "mend.shard", value_int(VALUE_INT64, shard));
+    value_set(m->extra, "mend.group", value_string(group));
+    return m;
+}
+
+/* "app/shop" is of shard 1 of 2, "vm/…02" of shard 2: lib/model/test_shard.c. */
+static void test_each_shard_has_a_seat_of_its_own(void)
+{
+    g_auto(Site) s = { .w = world_new(1, "{\"shards\": 2}") };
+    mend_id a, b;
+    uint64_t site, first, second;
+    g_autofree char *error = NULL;
+
+    s.g = world_guest(s.w, 1);
+    guest_heartbeat(s.g);
+    s.queue = g_strdup_printf("mend.control.%s", s.g->name);
+    a = sim_host_peer_open(s.w->sim, "engine-a", "engine", "127.0.0.1:5");
+    b = sim_host_peer_open(s.w->sim, "engine-b", "engine", "127.0.0.1:6");
+    site = world_claim_shard(s.w, a, "a", 0, NULL);
+    first = world_claim_shard(s.w, a, "a", 1, NULL);
+    second = world_claim_shard(s.w, b, "b", 2, NULL);
+    g_assert_true(site != 0 && first > site && second > first); /* and none ended another */
+    g_assert_cmpuint(world_claim_shard(s.w, b, "b", 3, &error), ==, 0);
+    g_assert_nonnull(strstr(error, "shard 3, there are 2"));
+    g_autoptr(QmfMessage) good = restart_of_shard(&s, COMMAND, first, 1, "app/shop");
+    g_autoptr(QmfMessage) of_other_epoch = restart_of_shard(&s, COMMAND, second, 1, "app/shop");
+    g_autoptr(QmfMessage) of_other_group = restart_of_shard(&s, COMMAND, second, 2, "app/shop");
+    g_autoptr(QmfMessage) no_shard = restart_of_shard(&s, COMMAND, second, 7, "app/shop");
+    g_autoptr(QmfMessage) a_vm = restart_of_shard(&s, COMMAND, first, 1, "app/shop");
+    g_autoptr(QmfMessage) of_site = restart(&s, second);
+    g_autoptr(QmfMessage) at_once = restart_of_shard(&s, OTHER, second, 2, "vm/6a1f0c3e-0000-4000-8000-000000000002");
+    value_set(a_vm->extra, "mend.entity", value_string("vm/x"));
+    expect_refused(&s, a, of_other_epoch, "stale-epoch");
+    expect_refused(&s, b, good, "did not claim the seat");
+    expect_refused(&s, b, of_other_group, "app/shop is not of shard 2");
+    expect_refused(&s, b, no_shard, "stale-epoch: shard 7, there are 2");
+    expect_refused(&s, a, a_vm, "services only");
+    expect_refused(&s, b, of_site, "stale-epoch");
+    g_assert_cmpint(world_send(s.w, a, s.queue, good), ==, MEND_ACCEPT);
+    expect_refused(&s, b, at_once, "another shard does something to service/vm/x"); /* whatever its policy says */
+}
+
+static void test_a_shard_is_given_on_when_its_commands_have_ended(void)
+{
+    g_auto(Site) s = { .w = world_new(1, "{\"shards\": 2}") };
+    mend_id a, b;
+    uint64_t first;
+    g_autofree char *error = NULL;
+
+    s.g = world_guest(s.w, 1);
+    guest_heartbeat(s.g);
+    s.queue = g_strdup_printf("mend.control.%s", s.g->name);
+    a = sim_host_peer_open(s.w->sim, "engine-a", "engine", "127.0.0.1:5");
+    b = sim_host_peer_open(s.w->sim, "engine-b", "engine", "127.0.0.1:6");
+    first = world_claim_shard(s.w, a, "a", 1, NULL);
+    g_autoptr(QmfMessage) good = restart_of_shard(&s, COMMAND, first, 1, "app/shop");
+    g_assert_cmpint(world_send(s.w, a, s.queue, good), ==, MEND_ACCEPT);
+    sim_host_peer_close(s.w->sim, a, MEND_PEER_LOST);
+    g_assert_cmpuint(world_claim_shard(s.w, b, "b", 1, &error), ==, 0);
+    g_assert_nonnull(strstr(error, "commands of a, who had shard 1, are not answered yet"));
+    g_assert_cmpuint(world_claim_shard(s.w, b, "b", 2, NULL), !=, 0);
+    world_advance(s.w, 11 * US_PER_S); /* an agent that is silent holds nobody up for ever */
+    g_assert_cmpuint(world_claim_shard(s.w, b, "b", 1, NULL), >, first);
+}
+
 static void test_a_claim_that_cannot_be_kept_is_not_given(void)
 {
     g_auto(Site) s = { 0 };
@@ -429,6 +498,8 @@ int main(int argc, char **argv)
     log_open("test", LOG_LEVEL_ERROR);
     g_test_add_func("/plugin/control/gate", test_the_gate_refuses_with_a_reason);
     g_test_add_func("/plugin/control/seat", test_the_last_claim_has_the_seat);
+    g_test_add_func("/plugin/control/shards", test_each_shard_has_a_seat_of_its_own);
+    g_test_add_func("/plugin/control/shard-given-on", test_a_shard_is_given_on_when_its_commands_have_ended);
     g_test_add_func("/plugin/control/seat-kept", test_a_claim_that_cannot_be_kept_is_not_given);
     g_test_add_func("/plugin/control/expired", test_a_command_nobody_answers_expires);
     g_test_add_func("/plugin/control/results", test_a_result_counts_from_its_agent_only);

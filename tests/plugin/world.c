@@ -348,6 +348,11 @@ QmfMessage *world_query(const char *class)
 
 uint64_t world_claim(World *w, mend_id peer, char **ret_error)
 {
+    return world_claim_shard(w, peer, "test-engine", 0, ret_error);
+}
+
+uint64_t world_claim_shard(World *w, mend_id peer, const char *engine, unsigned shard, char **ret_error)
+{
     g_autofree char *name = world_plugin_name(w);
     QmfMessage *m = qmf_message_new(QMF_METHOD_REQUEST);
     g_autoptr(QmfMessage) answer = NULL;
@@ -356,7 +361,8 @@ uint64_t world_claim(World *w, mend_id peer, char **ret_error)
     m->body = value_map();
     value_set(id, "_agent_name", value_string(name));
     value_set(id, "_object_name", value_string("Site"));
-    value_set(arguments, "engine", value_string("test-engine"));
+    value_set(arguments, "engine", value_string(engine));
+    value_set(arguments, "shard", value_uint(VALUE_UINT32, shard));
     value_set(m->body, "_object_id", id);
     value_set(m->body, "_method_name", value_string("claim"));
     value_set(m->body, "_arguments", arguments);

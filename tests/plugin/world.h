@@ -51,6 +51,7 @@ const json_t *world_body(const World *world, const char *event); /* of its last 
 void world_clear(World *world);
 
 uint64_t world_claim(World *world, mend_id peer, char **ret_error);
+uint64_t world_claim_shard(World *w, mend_id peer, const char *engine, unsigned shard, char **ret_error);
 QmfMessage *world_command(const World *world, const char *agent, const char *id, uint64_t epoch, const char *method, const char *service);
 /* Answer of the plugin's own agent to @method of Site, or a query; (transfer full) NULL: none came. */
 QmfMessage *world_ask(World *world, mend_id peer, QmfMessage *request /* (transfer full) */);

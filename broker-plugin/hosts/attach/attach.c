@@ -312,10 +312,17 @@ static bool begin(Attach *a, GError **error)
         return false;
     if (a->dialect->connected != NULL)
         a->dialect->connected(a->broker, true);
+    if (a->options.shards > 0 && a->dialect->results == NULL) {
+        g_set_error(error, ATTACH_ERROR, ATTACH_ERROR_DIALECT, "shards cannot be had with dialect %s, only with rabbitmq", a->dialect->name);
+        return false;
+    }
     if (!start_plugin(a, error))
         return false;
-    for (char **name = a->subscribers; name != NULL && *name != NULL && a->dialect->subscriber != NULL; name++)
+    for (char **name = a->subscribers; name != NULL && *name != NULL && a->dialect->subscriber != NULL; name++) {
         a->dialect->subscriber(a->broker, *name);
+        if (a->options.shards > 0)
+            a->dialect->results(a->broker, *name);
+    }
     flow_begin(a->flow);
     return true;
 }

@@ -16,6 +16,7 @@ typedef struct AttachOptions { /* copied */
     const char *dialect;                /* NULL: the url's, or found out by what the broker says of itself */
     const char *plugin_path, *plugin_config; /* plugin_config NULL: "{}" */
     const char *state_folder;           /* NULL: in memory only */
+    unsigned shards;                    /* seats beside the site's; needs a dialect that gives each subscriber its own results; 0: none */
     const char *const *subscribers;     /* durable subscriptions of mend.events to be made; NULL-terminated; NULL: none */
     void (*on_started)(const char *broker, const char *dialect, const char *table, void *user); /* once */
     void (*on_failed)(const char *why, void *user); /* the plugin was refused or gave up, or this broker cannot be attached to; once */

@@ -47,6 +47,8 @@ typedef struct AttachDialect {
     void (*declare)(void *self, const AttachNode *node);
     void (*undeclare)(void *self, const char *address);
     void (*subscriber)(void *self, const char *name); /* a durable subscription of mend.events */
+    /* The queue mend.results.NAME for it alone: with several engines that act. NULL: cannot be had. */
+    void (*results)(void *self, const char *name);
     /* @mode: MEND_TAP, MEND_GATE, MEND_CONSUME, MEND_BROWSE. */
     void (*source)(void *self, int32_t mode, const char *address, const char *subject, AttachSource *ret);
     /* Runs @done once all that was asked for so far is there; NULL: it always is. Never inside the call. */

@@ -6,7 +6,7 @@
  *   qmf.default.direct  direct
  *   mend.events         topic  ─▶ mend.events.NAME (durable subscriptions), others' own queues
  *   mend.control        topic  ─▶ mend.gate ─▶ us ─▶ mend.control.AGENT
- *   mend.results.in     fanout ─▶ mend.results, mend.tap.…
+ *   mend.results.in     fanout ─▶ mend.results, mend.tap.…, with shards mend.results.NAME of each engine
  *   mend.deadletter.in  fanout ─▶ mend.deadletter, mend.tap.…   (dead letter exchange of control queues and results)
  *
  * All named queues are quorum queues: they outlive a node. Taps are kept while we are away, so that what an agent said in the meantime is
@@ -101,6 +101,15 @@ static void rabbit_subscriber(void *self, const char *name)
     rabbit_admin_bind(r->admin, queue, AMQP_EVENTS, "#");
 }
 
+static void rabbit_results(void *self, const char *name)
+{
+    Rabbit *r = self;
+    g_autofree char *queue = g_strconcat(AMQP_RESULTS, ".", name, NULL);
+
+    rabbit_admin_queue(r->admin, &(RabbitQueue) { .name = queue, .quorum = true, .ring = true, .max_messages = EVENT_MESSAGES });
+    rabbit_admin_bind(r->admin, queue, AMQP_RESULTS_ENTRANCE, "");
+}
+
 /* A receiver that attaches to a quorum queue in the moment it is made crashes the whole connection there (3.10.8: noproc). */
 static void rabbit_when_made(void *self, void (*done)(uint64_t number, void *user), uint64_t number, void *user)
 {
@@ -142,6 +151,6 @@ static void rabbit_source(void *self, int32_t mode, const char *address, const c
 
 const AttachDialect attach_rabbitmq = {
     .name = "rabbitmq", .caps = MEND_CAP_PEERS | MEND_CAP_DECLARE, .lacks = lacks, .open = rabbit_open, .close = rabbit_close,
-    .connected = rabbit_connected, .declare = rabbit_declare, .undeclare = rabbit_undeclare, .subscriber = rabbit_subscriber,
+    .connected = rabbit_connected, .declare = rabbit_declare, .undeclare = rabbit_undeclare, .subscriber = rabbit_subscriber, .results = rabbit_results,
     .source = rabbit_source, .when_made = rabbit_when_made, .queue = rabbit_queue,
 };

@@ -394,7 +394,12 @@ static void command_failed(Stage *s, Incident *incident, Flight *flight, const c
     g_autofree char *why = g_strdup_printf("%s%s%s", error == NULL ? "failed" : error, text == NULL ? "" : ": ", text == NULL ? "" : text);
 
     if (g_strcmp0(error, COMMAND_ERROR_STALE_EPOCH) == 0) { /* it did not run; it leaves again when we are the acting engine again */
-        s->engine->epoch = 0;
+        unsigned shard = flight->command->shard;
+
+        if (shard == SHARD_SITE)
+            s->engine->epoch = 0;
+        else
+            s->engine->shard_epoch[MIN(shard, SHARDS_MAX)] = 0;
         put_notice(s, "not-acting", "log", incident, "another engine acts: this one stands by");
     } else if (incident->plan != NULL) {
         flight->answered = true;
@@ -483,17 +488,23 @@ void commands_again(Stage *s)
 {
     Engine *engine = s->engine;
 
-    for (GList *l = engine->incidents.head; engine->epoch != 0 && !engine->paused && l != NULL; l = l->next) {
+    for (GList *l = engine->incidents.head; !engine->paused && l != NULL; l = l->next) {
         Incident *incident = l->data;
+        g_autofree char *group = NULL;
+        unsigned shard = incident->state == INCIDENT_ACTING ? incident_shard(engine, incident, &group) : SHARD_SITE;
+        uint64_t epoch = engine_shard_epoch(engine, shard);
 
-        for (guint i = 0; incident->state == INCIDENT_ACTING && i < incident->flights->len; i++) {
+        for (guint i = 0; incident->state == INCIDENT_ACTING && epoch != 0 && i < incident->flights->len; i++) {
             const Flight *flight = incident->flights->pdata[i];
 
-            if (flight->answered || flight->command->epoch == engine->epoch)
+            if (flight->answered || flight->command->epoch == epoch)
                 continue;
             if (strcmp(flight->command->action, "vm.migrate") == 0 && is_paused_by_storage(engine, flight->command->entity))
                 continue; /* since it was sent; what became of it is answered, or the deadline ends it */
-            flight->command->epoch = engine->epoch;
+            flight->command->epoch = epoch;
+            flight->command->shard = shard;
+            g_free(flight->command->group);
+            flight->command->group = g_strdup(group);
             put_command_again(s, incident, flight->command);
         }
     }
@@ -501,11 +512,13 @@ void commands_again(Stage *s)
 
 #define TAKEOVER_US (30 * US_PER_S) /* a start that is under way is heard of by then */
 
-static void step_acting(Stage *s, uint64_t epoch)
+static void step_acting(Stage *s, const EngineInput *input)
 {
     Engine *engine = s->engine;
+    uint64_t epoch = input->epoch;
 
-    if (epoch == engine->epoch)
+    step_acting_shard(s, input);
+    if (input->shard != SHARD_SITE || epoch == engine->epoch)
         return;
     engine->epoch = epoch;
     put_record(s, "acting", NULL, NULL, json_pack("{s:I}", "epoch", (json_int_t) epoch), epoch == 0 ? "this engine does not act"
@@ -525,6 +538,7 @@ static void step_start(Stage *s)
     Engine *engine = s->engine;
 
     engine->epoch = 0;
+    shards_forget(engine);
     engine->guard_until_us = engine->now_us + engine->policy->startup_guard_us;
     start_known_agents(engine);
     for (GList *l = engine->incidents.head; l != NULL; l = l->next) {
@@ -578,7 +592,7 @@ void engine_step(Engine *engine, const EngineInput *input, int64_t now_us, Engin
     case INPUT_ENTITY:   step_event(&s, input->event, true);     break;
     case INPUT_RESULT:   step_result(&s, input->result);         break;
     case INPUT_TIMER:    step_timer(&s);                         break;
-    case INPUT_ACTING:   step_acting(&s, input->epoch);          break;
+    case INPUT_ACTING:   step_acting(&s, input);                 break;
     case INPUT_POLICY:   step_policy(&s, input->policy);         break;
     case INPUT_OPERATOR: step_operator(&s, input);               break;
     case INPUT_N:        break;

@@ -37,7 +37,8 @@ typedef struct EngineInput { /* borrowed by engine_step */
     InputKind kind;
     Event *event;
     Result *result;
-    uint64_t epoch;
+    uint64_t epoch;       /* acting */
+    unsigned shard, shards; /* acting: whose epoch, 0: the site's; how many there are beside the site */
     Policy *policy;
     const char *verb;   /* operator: one of OPERATOR_VERBS */
     const char *target; /* entity path */
@@ -74,6 +75,9 @@ Engine *engine_restore(const json_t *snapshot, Policy *policy, GError **error);
 /* Reading. */
 const Policy *engine_policy(const Engine *engine);
 uint64_t engine_epoch(const Engine *engine); /* 0: not acting */
+uint64_t engine_shard_epoch(const Engine *engine, unsigned shard); /* 0: not acting for it */
+unsigned engine_shards(const Engine *engine);
+bool engine_awaits(const Engine *engine, const char *command); /* it is in flight, by its id */
 /* Nothing is started on @host (its path) for now: too much failed there. */
 bool engine_excludes(Engine *engine, const char *host);
 int64_t engine_due_us(const Engine *engine);

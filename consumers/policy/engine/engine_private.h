@@ -17,6 +17,7 @@
 #include "consumers/policy/engine/spend.h"
 #include "consumers/policy/engine/storage.h"
 #include "consumers/policy/engine/watch.h"
+#include "lib/model/shard.h"
 
 #define SEEN_N 1024                /* newest event numbers remembered, to tell repeated ones; a power of two */
 #define ENTITIES_MAX (1u << 20)
@@ -60,7 +61,9 @@ struct Engine {
     GHashTable *commands;          /* id of a command in flight -> Incident, borrowed */
     GQueue incidents;              /* of Incident, owned, in the order of number */
     DueHeap due;
-    uint64_t epoch;                /* 0: not acting */
+    uint64_t epoch;                /* of the site; 0: not acting */
+    unsigned shards;               /* shard.c; 0: services are the site's, too */
+    uint64_t shard_epoch[SHARDS_MAX + 1]; /* by shard; 0: not acting for it */
     int64_t now_us, guard_until_us, timer_us;
     uint64_t own_epoch;            /* the last one this engine acted under; 0: none */
     int64_t takeover_until_us;     /* until then no VM is started: another engine may have begun to */
@@ -118,6 +121,16 @@ void put_command_again(Stage *s, const Incident *incident, const Command *comman
 /* A control's: it has no incident. */
 void put_control(Stage *s, const char *control, const Command *command, json_t *data);
 void put_timer(Stage *s);
+
+/* shard.c: whose matter an incident is, and the epoch this engine acts under about it; 0: another engine does. *@ret_group (transfer full;
+ * may be NULL, and NULL of the site's): what it belongs to its shard by. */
+unsigned incident_shard(Engine *engine, const Incident *incident, char **ret_group);
+uint64_t incident_epoch(Engine *engine, const Incident *incident);
+void step_acting_shard(Stage *s, const EngineInput *input);
+void shards_forget(Engine *engine); /* it acts for none */
+json_t *shards_to_json(const Engine *engine); /* epochs in the order of the shards (transfer full) */
+void shards_from_json(Engine *engine, const json_t *json);
+json_t *shards_status(const Engine *engine); /* (transfer full) */
 
 /* entity.c */
 EntityState *entity_find(Engine *engine, const char *path);

@@ -37,8 +37,10 @@ static void say(Saying *saying, const char *format, ...)
 
 static bool acting_opens(const GateAsk *ask, Saying *saying)
 {
-    say(saying, "epoch %" G_GUINT64_FORMAT, ask->stage->engine->epoch);
-    return ask->stage->engine->epoch != 0;
+    uint64_t epoch = incident_epoch(ask->stage->engine, ask->incident);
+
+    say(saying, "epoch %" G_GUINT64_FORMAT, epoch);
+    return epoch != 0;
 }
 
 static bool paused_opens(const GateAsk *ask, Saying *saying)

@@ -242,18 +242,23 @@ static void deed_issue(Stage *s, const GateAsk *ask, Window *window, Deed *deed,
     incident->goes_on = false;
     incident->healed_since_us = incident->wait_since_us = 0;
     incident_set_due(engine, incident, engine->now_us + step->timeout_us + ANSWER_GRACE_US);
+    g_autofree char *group = NULL;
+    unsigned shard = incident_shard(engine, incident, &group);
+    uint64_t acting = engine_shard_epoch(engine, shard);
+    g_autofree char *epoch = g_strdup_printf("%" G_GUINT64_FORMAT, acting);
     for (guint i = 0; i < deed->commands->len; i++) {
         Command *command = g_steal_pointer(&deed->commands->pdata[i]);
         g_autofree char *rung = g_strdup_printf("%u", incident->step), *attempt = g_strdup_printf("%u", incident->attempts);
         g_autofree char *nth = incident->flights->len == 0 ? NULL : g_strdup_printf("%u", incident->flights->len);
-        g_autofree char *epoch = g_strdup_printf("%" G_GUINT64_FORMAT, engine->epoch);
         char id[UUID_TEXT_SIZE];
 
         /* With the epoch: another engine that comes to the same attempt later must not be answered with what became of this one. */
         id_derive(id, "command", incident->id, rung, attempt, epoch, command->agent, nth, NULL);
         command->id = g_strdup(id);
         command->incident = g_strdup(incident->id);
-        command->epoch = engine->epoch;
+        command->epoch = acting;
+        command->shard = shard;
+        command->group = g_strdup(group);
         command->deadline_ms = (engine->now_us + step->timeout_us) / US_PER_MS;
         incident_add_flight(incident, command);
         if (deed->items != NULL) {

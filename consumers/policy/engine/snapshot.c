@@ -65,6 +65,7 @@ json_t *engine_snapshot(const Engine *engine)
     json_t *json = json_pack("{s:i, s:s, s:o, s:o, s:o}", "form", SNAPSHOT_FORM, "policy", engine->policy->version, "entities", entities,
                              "incidents", incidents, "seen", seen_to_json(engine));
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
+    json_object_set_new(json, "shards", shards_to_json(engine));
     json_object_set_new(json, "now_us", json_integer(engine->now_us));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
     json_object_set_new(json, "own_epoch", json_integer((json_int_t) engine->own_epoch));
@@ -232,6 +233,7 @@ Engine *engine_restore(const json_t *json, Policy *policy, GError **error)
         engine->seen[sequence % SEEN_N] = (Seen){ sequence, (uint64_t) json_integer_value(json_array_get(pair, 1)) };
     }
     engine->epoch = (uint64_t) json_int_or(json, "epoch", 0);
+    shards_from_json(engine, json_object_get(json, "shards"));
     engine->now_us = json_int_or(json, "now_us", 0);
     engine->guard_until_us = json_int_or(json, "guard_until_us", 0);
     engine->own_epoch = (uint64_t) json_int_or(json, "own_epoch", 0);
@@ -321,6 +323,8 @@ json_t *engine_status(const Engine *engine)
                              (int) g_hash_table_size(engine->entities));
 
     json_object_set_new(json, "epoch", json_integer((json_int_t) engine->epoch));
+    if (engine->shards > 0)
+        json_object_set_new(json, "shards", shards_status(engine));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
     if (engine->paused) {
         json_set_string(json, "paused_by", engine->paused_by);

@@ -37,7 +37,7 @@ class Ledger:
     """Which commands ran here, on disk: a command may arrive twice, also after we were killed, and must not run twice."""
 
     def __init__(self, path):
-        self.answers, self.epoch = {}, 0
+        self.answers, self.epochs = {}, {} # the highest epoch of each shard; 0: of the site
         if os.path.exists(path):
             with open(path) as lines:
                 for line in lines:
@@ -46,7 +46,8 @@ class Ledger:
         self.file = open(path, 'a')
 
     def take(self, record):
-        self.epoch = max(self.epoch, record['epoch'])
+        shard = record.get('shard', 0)
+        self.epochs[shard] = max(self.epochs.get(shard, 0), record['epoch'])
         self.answers[record['id']] = record.get('answer') or {
             'state': 'failed', 'error': 'interrupted', 'text': 'this agent was restarted while it ran', 'values': None}
 
@@ -174,23 +175,23 @@ class Agent(MessagingHandler):
 
     def on_message(self, event):
         asked = event.message.properties
-        identity = asked['mend.command-id']
+        identity, shard = asked['mend.command-id'], asked.get('mend.shard', 0)
         if identity in self.ledger.answers:
             self.answer(event.message, self.ledger.answers[identity])
             return
         try:
             method, arguments = self.check(event.message)
-            self.ledger.write(id=identity, epoch=asked['mend.epoch'])
+            self.ledger.write(id=identity, shard=shard, epoch=asked['mend.epoch'])
             answer = self.run(method, arguments)
         except Refused as refused:
             answer = {'state': 'refused', 'error': refused.error, 'text': str(refused), 'values': None}
-        self.ledger.write(id=identity, epoch=min(asked['mend.epoch'], self.ledger.epoch), answer=answer)
+        self.ledger.write(id=identity, shard=shard, epoch=min(asked['mend.epoch'], self.ledger.epochs.get(shard, 0)), answer=answer)
         self.answer(event.message, answer)
 
     def check(self, message):
         body = read_map(bytes(message.body))[0]
         method, arguments = body['_method_name'], body['_arguments']
-        if message.properties['mend.epoch'] < self.ledger.epoch:
+        if message.properties['mend.epoch'] < self.ledger.epochs.get(message.properties.get('mend.shard', 0), 0):
             raise Refused('stale-epoch', 'another policy engine acts by now')
         if message.properties['mend.deadline'] < time.time() * 1000:
             raise Refused('deadline-passed', 'it came too late')
