@@ -12,7 +12,8 @@ static struct {
     const char *program;
     LogLevel level;
     bool journal;
-} log_to = { "mend", LOG_LEVEL_INFO, false };
+    void (*sink)(LogLevel level, const char *text);
+} log_to = { "mend", LOG_LEVEL_INFO, false, NULL };
 
 static const struct {
     const char *name;
@@ -28,6 +29,8 @@ void log_open(const char *program, LogLevel level)
     log_to.level = level;
     log_to.journal = g_getenv("JOURNAL_STREAM") != NULL;
 }
+
+void log_divert(void (*sink)(LogLevel level, const char *text)) { log_to.sink = sink; }
 
 bool log_level_parse(const char *text, LogLevel *ret_level)
 {
@@ -52,6 +55,10 @@ void log_line(LogLevel level, const char *format, ...)
     for (char *c = text; *c != '\0'; c++)
         if ((unsigned char) *c < ' ' || *c == 0x7f)
             *c = ' ';
+    if (log_to.sink != NULL) {
+        log_to.sink(level, text);
+        return;
+    }
 
     g_autofree char *time = log_to.journal ? g_strdup_printf("<%d>", log_levels[level].syslog) : time_format(clock_wall_us());
     g_autofree char *line = g_strdup_printf("%s%s%s: %s%s%s\n", time, log_to.journal ? "" : " ", log_to.program,

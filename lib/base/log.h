@@ -11,6 +11,8 @@ typedef enum { LOG_LEVEL_ERROR, LOG_LEVEL_WARNING, LOG_LEVEL_NOTICE, LOG_LEVEL_I
 void log_open(const char *program, LogLevel level);
 /* "error" "warning" "notice" "info" "debug"; false: none of them. */
 bool log_level_parse(const char *text, LogLevel *ret_level);
+/* Where this code is a guest in somebody else's program: lines go to @sink, bare, instead of stderr. Static; before other threads log. */
+void log_divert(void (*sink)(LogLevel level, const char *text));
 void log_line(LogLevel level, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 #define log_error(...)   log_line(LOG_LEVEL_ERROR, __VA_ARGS__)

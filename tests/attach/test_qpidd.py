@@ -17,7 +17,7 @@ WEB = 'service/%s/web' % ID
 
 
 def find():
-    """qpidd and its AMQP 1.0 module, or a skip that says what is missing."""
+    """qpidd and the arguments that load its AMQP 1.0 module (none: it does so by itself), or a skip that says what is missing."""
     program = os.environ.get('QPIDD') or shutil.which('qpidd')
     if program is None:
         print('skipped: no qpidd on the PATH, and QPIDD names none')
@@ -25,18 +25,22 @@ def find():
     places = [os.environ.get('QPIDD_AMQP'), os.path.join(os.path.dirname(program), 'amqp.so'), '/usr/lib/qpid/daemon/amqp.so',
               '/usr/local/lib/qpid/daemon/amqp.so', '/usr/lib64/qpid/daemon/amqp.so']
     module = next((place for place in places if place and os.path.exists(place)), None)
+    told = subprocess.run([program, '--help'], capture_output=True, text=True, check=False)
+    if 'AMQP 1.0' in told.stdout:
+        return program, []
     if module is None:
         print('skipped: %s has no AMQP 1.0 module (amqp.so; QPIDD_AMQP names it)' % program)
         sys.exit(77)
-    return program, module
+    return program, ['--no-module-dir', '--load-module', module]
 
 
-def start(site, program, module, port):
+def start(site, program, loads, port, *options):
     environment = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(program) + ':' + os.environ.get('LD_LIBRARY_PATH', ''))
     with open(site.path('qpidd.log'), 'ab') as log:
         site.running['qpidd'] = subprocess.Popen(
-            [program, '--config', site.write('qpidd.conf', '\n'), '--no-module-dir', '--load-module', module, '--auth', 'no', '--port', str(port),
-             '--interface', '127.0.0.1', '--no-data-dir', '--log-to-stderr', 'yes'], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+            [program, '--config', site.write('qpidd.conf', '\n'), *loads, '--auth', 'no', '--port', str(port),
+             '--interface', '127.0.0.1', '--no-data-dir', '--log-to-stderr', 'yes', *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
+    return site.running['qpidd']
 
 
 def web_pid(site):
@@ -45,11 +49,11 @@ def web_pid(site):
 
 
 def main():
-    program, module = find()
+    program, loads = find()
     port = attachsite.free_port()
     with attachsite.Site('amqp://127.0.0.1:%d' % port, 'unused') as site:
         site.anonymous = True
-        start(site, program, module, port)
+        start(site, program, loads, port)
         site.start('attach', os.path.join(mendsite.BIN, 'mend'), 'attach', '--lab', '--broker', site.url, '--data', site.path('attach'), '--log', 'debug')
         mendsite.wait_for('mend attach', lambda: 'dialect qpidd' in site.log('attach'), WAIT)
         site.start('policy', os.path.join(mendsite.BIN, 'mend'), 'policy', 'run', '--data', site.path('policy'), '--broker', site.url)
@@ -62,7 +66,7 @@ def main():
         mendsite.wait_for('the end of the incident', lambda: 'healed' in site.mend('why', WEB).stdout, WAIT)
         site.stop('qpidd', signal.SIGKILL) # and with it all that was not durable, here everything
         os.kill(web_pid(site), signal.SIGKILL)
-        start(site, program, module, port)
+        start(site, program, loads, port)
         mendsite.wait_for('the second restart', lambda: site.log('guest1').count('restart: 0 started') == 2, WAIT)
         mendsite.wait_for('the service', lambda: site.states().get(WEB) == 'running', WAIT)
         assert site.log('guest1').count('restart: 0 started') == 2, site.log('guest1')

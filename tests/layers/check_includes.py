@@ -21,7 +21,8 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # Parts of a group that do not know each other. What they share stands in the group's own folder (or in agents/common).
 APART = [
     ['broker-plugin/' + stage for stage in ('ingress', 'registry', 'liveness', 'events', 'control', 'hosts')],
-    ['broker-plugin/hosts/' + host for host in ('embedded', 'attach', 'qpidd')],
+    ['broker-plugin/hosts/' + host for host in ('embedded', 'attach')],
+    ['broker-plugin/hosts/' + host for host in ('embedded', 'qpidd')],  # hosts/qpidd is hosts/attach in a thread
     ['agents/guest', 'agents/host'],
     ['agents/host/libvirt', 'agents/host/fence', 'agents/host/storage', 'agents/host/memory', 'agents/host/relay', 'agents/host/channel', 'agents/host/peers'],
     ['bridges/' + system for system in ('alertmanager', 'deltacloud', 'masakari', 'ovirt', 'pacemaker-cloud', 'ssh')],
