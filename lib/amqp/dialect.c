@@ -86,11 +86,11 @@ static void rabbit_source(const AmqpWish *wish, AmqpPlace *ret)
 /* ---- the table --------------------------------------------------------------------------------------------------------------- */
 
 static const AmqpDialect dialects[] = {
-    { "native", NULL, false, false, true, false, plain_target, plain_source },
-    { "rabbitmq", "RabbitMQ", true, false, false, true, rabbit_target, rabbit_source },
-    { "qpidd", "qpid-cpp", true, false, true, false, round_target, plain_source },
-    { "artemis", "apache-activemq-artemis", true, true, true, false, round_target, plain_source },
-    { "generic", NULL, true, true, true, false, round_target, plain_source },
+    { "native", NULL, false, false, true, false, false, plain_target, plain_source },
+    { "rabbitmq", "RabbitMQ", true, false, false, true, true, rabbit_target, rabbit_source },
+    { "qpidd", "qpid-cpp", true, false, true, false, false, round_target, plain_source },
+    { "artemis", "apache-activemq-artemis", true, true, true, false, false, round_target, plain_source },
+    { "generic", NULL, true, true, true, false, false, round_target, plain_source },
 };
 
 const AmqpDialect *amqp_dialect_named(const char *name)

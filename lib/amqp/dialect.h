@@ -30,6 +30,7 @@ typedef struct AmqpDialect {
     bool sifts;           /* it may not know subject filters: receivers look at the subject themselves */
     bool modifies;        /* it knows the outcome "modified"; where not, "released" has to do */
     bool fragile;         /* one refused link ends its session: those that may be refused stand apart */
+    bool breaks_on_values; /* an amqp-value that is a list ends its session: such a body, and a map, goes as data */
     void (*target)(const char *address, AmqpPlace *ret);
     void (*source)(const AmqpWish *wish, AmqpPlace *ret);
 } AmqpDialect;

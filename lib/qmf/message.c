@@ -122,6 +122,15 @@ AmqpMessage *qmf_message_to_amqp(const QmfMessage *message)
     return amqp;
 }
 
+void qmf_amqp_as_data(AmqpMessage *amqp)
+{
+    if (amqp->body_kind != AMQP_BODY_VALUE || (value_type(amqp->body) != VALUE_MAP && value_type(amqp->body) != VALUE_LIST))
+        return;
+    amqp->data = g_byte_array_free_to_bytes(qmf_0_10_encode(amqp->body));
+    g_clear_pointer(&amqp->body, value_unref);
+    amqp->body_kind = AMQP_BODY_DATA;
+}
+
 /* --- in --- */
 
 static bool opcode_parse(const char *name, QmfOpcode *ret, GError **error)

@@ -66,6 +66,8 @@ const char *qmf_opcode_name(QmfOpcode opcode);
 
 /* (transfer full) */
 AmqpMessage *qmf_message_to_amqp(const QmfMessage *message);
+/* The same with its body in the form every broker carries, if it was plain. */
+void qmf_amqp_as_data(AmqpMessage *message);
 /* NULL: no QMFv2 message or broken; error says which. */
 QmfMessage *qmf_message_from_amqp(const AmqpMessage *message, GError **error);
 

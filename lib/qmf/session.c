@@ -199,7 +199,10 @@ static void session_send(void *user, const char *node, const QmfMessage *message
     AmqpSender *sender = sender_for(session, node);
     g_autoptr(GError) error = NULL;
     int64_t deadline = command == NULL ? deadline_us(session, message->opcode) : 0;
+    const AmqpDialect *dialect = amqp_client_dialect(session->client);
 
+    if (dialect != NULL && dialect->breaks_on_values)
+        qmf_amqp_as_data(amqp);
     if (message->opcode == QMF_AGENT_HEARTBEAT_INDICATION)
         amqp->ttl_ms = (uint32_t) MIN(2 * session->heartbeat_us / US_PER_MS, UINT32_MAX);
     if (command != NULL)

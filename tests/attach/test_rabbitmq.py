@@ -171,6 +171,47 @@ def case_gate(site):
     assert nobody['mend.state'] == 'refused' and 'no agent of that name' in nobody['mend.text'], nobody
 
 
+class Console:
+    """Asks for answers as amqp-values, in a form RabbitMQ carries."""
+
+    def __init__(self, site):
+        import proton.utils # pylint: disable=import-outside-toplevel
+        self.proton, self.key = proton, 'direct-console.' + str(uuid.uuid4())
+        self.connection = proton.utils.BlockingConnection('127.0.0.1:%d' % site.rabbit.port, timeout=20, user='operator', password=SECRET, allowed_mechs='PLAIN')
+        self.answers = self.connection.create_receiver('/exchange/qmf.default.topic/' + self.key, credit=100, name='answers')
+
+    def ask(self, node, subject, opcode, content, body, n):
+        """Agent's product -> type of the body of its answer, of n agents."""
+        question = str(uuid.uuid4())
+        sender = self.connection.create_sender('/exchange/' + node, name=question)
+        sender.send(self.proton.Message(subject=subject, correlation_id=question, reply_to='qmf.default.topic/' + self.key, user_id=b'operator', inferred=True,
+                                        body=body, content_type=content,
+                                        properties={'qmf.opcode': opcode, 'x-amqp-0-10.app-id': 'qmf2', 'mend.body': 'amqp-value'}))
+        found = {}
+        while len(found) < n:
+            answer = self.answers.receive(timeout=20)
+            if answer.correlation_id == question:
+                found[answer.properties['qmf.agent'].split(':')[1]] = (answer.properties['qmf.agent'], type(answer.body))
+        return found
+
+
+def case_plain(site):
+    """RabbitMQ ends the session of who sends an amqp-value that is a list of several: nobody may make ours send one."""
+    site.attach('--subscriber', 'policy-main')
+    site.engine()
+    mendsite.wait_for('an engine that acts', lambda: 'acts, epoch' in site.log('policy'), WAIT)
+    console = Console(site)
+    what = b'\x05_what\x95\x00\x09SCHEMA_ID'
+    for _ in range(2):
+        found = console.ask('qmf.default.topic', 'console.request.agent_locate', '_agent_locate_request', 'amqp/list', bytes.fromhex('0000000400000000'), 2)
+        assert set(found) == {'mend-broker', 'mend-policy'} and dict not in [kind for _, kind in found.values()], found
+        for name, _ in found.values():
+            (_, kind), = console.ask('qmf.default.direct', name, '_query_request', 'amqp/map', (4 + len(what)).to_bytes(4, 'big') + b'\0\0\0\x01' + what,
+                                     1).values()
+            assert kind is not list, kind
+    console.connection.conn.close()
+
+
 def case_refused(site):
     """A wrong password is said, not waited for for ever; a dialect that is none is refused at once."""
     wrong = subprocess.run([os.path.join(mendsite.BIN, 'mend'), 'attach', '--broker', site.url, '--dialect', 'kafka'], capture_output=True, text=True,

@@ -69,6 +69,12 @@ static void test_plain_form_is_a_value(void)
     again = qmf_message_from_amqp(amqp, NULL);
     g_assert_nonnull(value_get(again->body, "_arguments"));
     g_assert_false(again->plain); /* what is passed on goes in the form all peers read */
+    qmf_amqp_as_data(amqp);       /* for a broker that cannot carry the other */
+    g_assert_cmpint(amqp->body_kind, ==, AMQP_BODY_DATA);
+    g_assert_null(amqp->body);
+    qmf_amqp_as_data(amqp);
+    g_autoptr(QmfMessage) as_data = qmf_message_from_amqp(amqp, NULL);
+    g_assert_nonnull(value_get(as_data->body, "_arguments"));
 }
 
 static void test_partial_counts_by_being_there(void)

@@ -210,6 +210,7 @@ mend_rc flow_publish(mend_host *table, const mend_msg *msg, mend_published_fn fn
     g_autofree char *address = str_dup(msg->address);
     g_autoptr(AmqpMessage) message = NULL;
     int64_t deadline_us = fn == NULL ? clock_now_us() + ANSWER_US : 0;
+    const AmqpDialect *dialect = amqp_client_dialect(attach_of(table)->client);
     Publish *publish;
 
     if (address == NULL || f->in_flight >= IN_FLIGHT_MAX || attach_of(table)->ended)
@@ -218,6 +219,8 @@ mend_rc flow_publish(mend_host *table, const mend_msg *msg, mend_published_fn fn
     if (message == NULL)
         return MEND_EFAULT; /* its body is no AMQP value: our own plugin's mistake */
     message->group_id = g_strdup(f->run);
+    if (dialect != NULL && dialect->breaks_on_values)
+        qmf_amqp_as_data(message);
     publish = g_new(Publish, 1);
     *publish = (Publish) { f, fn, user };
     if (hold(f, address, message, deadline_us, publish)) {
