@@ -147,11 +147,55 @@ class OnQpidd(unittest.TestCase):
     def test_the_end_of_one_on_1_0_is_known_at_once(self):
         self.dies('amqp1.0')
 
-    def test_consoles_of_that_age_see_mends_agents(self):
+    def others(self, protocol):
+        """hostd, networkd and sysconfigd: here, called, and gone at once when they are killed."""
+        calls = {'host': ('Host', 'get_uuid', 'lifetime=Agent'), 'network': ('Network', 'get_ip_address', 'iface=lo'),
+                 'sysconfig': ('Sysconfig', 'is_configured', 'key=mend-test')}
+        here = {kind: program for kind, program in ((kind, shutil.which('matahari-qmf-%sd' % kind)) for kind in calls) if program}
+        if not here:
+            self.skipTest('no matahari-qmf-hostd, -networkd or -sysconfigd on the PATH')
+        os.environ['QPID_PROTOCOL_DEFAULTS'] = protocol
+        self.addCleanup(os.environ.pop, 'QPID_PROTOCOL_DEFAULTS')
+        self.mend.attach()
+        processes = {kind: self.mend.start(kind, program, '-b', '127.0.0.1', '-p', str(self.mend.port)) for kind, program in here.items()}
+        records = {kind: wait_for(kind, lambda kind=kind: self.record(':%s:' % kind) or self.record(':%s:' % kind.capitalize()), 90) for kind in here}
+        answers = {kind: self.mend.json('call', records[kind]['name'], *calls[kind]) for kind in here}
+        self.assertEqual(answers.get('network', {'ip': '127.0.0.1'}), {'ip': '127.0.0.1'})
+        self.assertEqual(answers.get('sysconfig', {'status': 'unknown'}), {'status': 'unknown'})
+        self.assertIn('uuid', answers.get('host', {'uuid': ''}))
+        self.assertEqual(len({record['vm'] for record in records.values()}), 1, 'agents of one machine on several: %s' % records)
+        time.sleep(6)
+        for kind, process in processes.items():
+            self.assertIsNone(process.poll(), self.mend.log(kind))
+            process.kill()
+            wait_for('the end of ' + kind, lambda kind=kind: self.mend.agents()[records[kind]['name']]['state'] == 'closed', 20)
+
+    def test_the_other_agents_on_0_10(self):
+        self.others('amqp0-10')
+
+    def test_the_other_agents_on_1_0(self):
+        self.others('amqp1.0')
+
+    def guest(self):
         self.mend.attach()
         self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--broker', self.mend.url, '--anonymous', '--data', self.mend.path('guest'),
                         '--id', attachsite.ID % 1)
         wait_for('the guest', lambda: self.record('mend-guest'), 60)
+
+    def test_consoles_on_libqmf2_see_mends_agents(self):
+        console = os.path.join(os.path.dirname(BIN), 'tests', 'qmf2-console')
+        if not os.path.exists(console):
+            self.skipTest('no libqmf2 to build a console with, or a build with sanitizers')
+        self.guest()
+        for protocol in ('amqp0-10', 'amqp1.0'):
+            said = subprocess.run([console, '127.0.0.1:%d' % self.mend.port, '6', "{protocol: '%s'}" % protocol], capture_output=True, text=True, timeout=60)
+            self.assertEqual(said.returncode, 0, said.stderr)
+            for line in ('agent matahariproject.org:mend-guest:', 'object matahariproject.org:mend-guest:', 'answer matahariproject.org:mend-guest:',
+                         'agent matahariproject.org:mend-broker:'):
+                self.assertIn(line, said.stdout, protocol + said.stderr)
+
+    def test_consoles_of_that_age_see_mends_agents(self):
+        self.guest()
         said = subprocess.run(['/usr/bin/python3', os.path.join(FOLDER, 'console.py'), '--port', str(self.mend.port), '--for', '3', '--protocol', '1.0'],
                               capture_output=True, text=True, timeout=60)
         self.assertIn('mend-guest', said.stdout, said.stderr)
