@@ -9,7 +9,6 @@
 #include "lib/base/clock.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 static void add_quoted(GString *text, const char *word)
@@ -61,15 +60,16 @@ void ssh_answer_read(SshAnswer *answer, const ChildResult *result, const char *m
 {
     g_autofree char *begin = g_strdup_printf("%s begin\n", mark), *end = g_strdup_printf("\n%s ", mark);
     const char *at = memmem(result->output, result->output_bytes, begin, strlen(begin)), *line = g_strrstr(result->words, end);
-    char after;
+    char *after = NULL;
+    int64_t status = line != NULL ? g_ascii_strtoll(line + strlen(end), &after, 10) : -1;
 
     *answer = (SshAnswer){ .begun = at != NULL, .output = result->output, .bytes = result->output_bytes };
     if (at != NULL) {
         answer->output = at + strlen(begin);
         answer->bytes = result->output_bytes - (size_t) (answer->output - result->output);
     }
-    answer->ended = line != NULL && sscanf(line + strlen(end), "%d%c", &answer->status, &after) == 2 && after == '\n' &&
-                    answer->status >= 0 && answer->status <= 255;
+    answer->ended = line != NULL && g_ascii_isdigit(line[strlen(end)]) && *after == '\n' && status <= 255;
+    answer->status = answer->ended ? (int) status : 0;
     answer->last_words = last_line(result->words, answer->ended ? (size_t) (line - result->words) : strlen(result->words));
 }
 

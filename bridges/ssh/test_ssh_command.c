@@ -90,7 +90,7 @@ static void test_the_end_must_be_there(void)
         g_assert_false(answer.ended && answer.status == 7);
         ssh_answer_done(&answer);
     }
-    for (const char *const *bad = (const char *const[]){ "mend-0 7\n", "\nmend-0 -1\n", "\nmend-0 256\n", "\nmend-0 7x\n", "\nmend-0 \n", NULL }; *bad != NULL; bad++) {
+    for (const char *const *bad = (const char *const[]){ "mend-0 7\n", "\nmend-0 -1\n", "\nmend-0 256\n", "\nmend-0 4294967296\n", "\nmend-0 99999999999999999999\n", "\nmend-0  7\n", "\nmend-0 +7\n", "\nmend-0 7x\n", "\nmend-0 \n", NULL }; *bad != NULL; bad++) {
         answer = answer_of("", 0, *bad);
         g_assert_false(answer.ended);
         ssh_answer_done(&answer);

@@ -14,6 +14,7 @@ sys.path.insert(0, os.path.join(FOLDER, '..', 'lib'))
 import mendsite  # noqa: E402
 import rig  # noqa: E402
 import sshserver  # noqa: E402
+import sshsite  # noqa: E402
 from mendsite import BIN, wait_for  # noqa: E402
 
 POLICY = """
@@ -48,13 +49,11 @@ def libraries(program):
 class Systemd(unittest.TestCase):
     def setUp(self):
         self.mend = mendsite.Site()
-        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if sshsite.failed(self) else None, None, None))
         self.guests = rig.Rig()
         self.addCleanup(self.guests.close)
         self.server = sshserver.Server(self.mend)
         self.guest = self.guests.prepare('web')
-        self.give_sshd()
-        self.guest.boot()
         self.agent = 'matahariproject.org:mend-ssh:' + self.guest.id
 
     def give_sshd(self, *more):
@@ -75,7 +74,9 @@ class Systemd(unittest.TestCase):
         self.guest.write('etc/systemd/system/sshd-test.service', UNIT)
         self.guest.enable('sshd-test.service')
 
-    def begin(self):
+    def begin(self, *sshd_options):
+        self.give_sshd(*sshd_options)
+        self.guest.boot()
         self.mend.broker('--anonymous')
         self.mend.policy('--policy', self.mend.write('policy.yaml', POLICY % self.guest.id))
         guests = self.mend.write('guests.yaml', 'guests:\n  - {id: %s, name: web, host: 127.0.0.1, port: %d, user: root, identity: %s, known-hosts: %s,\n'
@@ -122,6 +123,15 @@ class Systemd(unittest.TestCase):
         self.assertIsNotNone(self.guest.wait_active('nginx', began_us, 90))
         self.await_state('nginx', 'running')
         self.await_state('cron', 'stopped')  # still nobody's wish that it runs
+        self.assertEqual(self.mend.stop('bridge'), 0)
+
+    def test_a_bus_that_is_kept_back(self):
+        self.begin('AllowStreamLocalForwarding no')
+        wait_for('a word on it', lambda: 'AllowStreamLocalForwarding' in self.mend.log('bridge'), 60)
+        self.await_state('nginx', 'unknown')
+        wait_for('the agent', lambda: self.mend.agents()[self.agent]['state'] == 'up', 30)
+        time.sleep(2)
+        self.assertNotIn('nginx: failed', self.mend.log('bridge'))
         self.assertEqual(self.mend.stop('bridge'), 0)
 
 

@@ -37,6 +37,17 @@ static void on_open(GObject *source, GAsyncResult *result, void *user)
         g_task_return_pointer(task, connection, g_object_unref);
 }
 
+/* It ends, or is reset, before a word was said. @error: (transfer full), may be NULL. */
+static void nobody(GTask *task, GError *error)
+{
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED)) {
+        g_task_return_error(task, error);
+        return;
+    }
+    g_clear_error(&error);
+    g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_NOT_CONNECTED, "%s", NOBODY);
+}
+
 static void read_more(GTask *task);
 
 /* "DATA\r\nOK guid\r\n", or REJECTED. */
@@ -47,8 +58,8 @@ static void on_read(GObject *source, GAsyncResult *result, void *user)
     gssize n = g_input_stream_read_finish(G_INPUT_STREAM(source), result, &error);
     Opening *opening = g_task_get_task_data(task);
 
-    if (n < 0) {
-        g_task_return_error(task, g_steal_pointer(&error));
+    if (n <= 0) {
+        nobody(task, g_steal_pointer(&error));
         return;
     }
     opening->bytes += (size_t) n;
@@ -58,9 +69,8 @@ static void on_read(GObject *source, GAsyncResult *result, void *user)
                               g_object_ref(task));
         return;
     }
-    if (n == 0 || opening->bytes == ANSWER_MAX_BYTES || g_strstr_len(opening->answer, (gssize) opening->bytes, "REJECTED") != NULL)
-        g_task_return_new_error(task, G_IO_ERROR, n == 0 ? G_IO_ERROR_NOT_CONNECTED : G_IO_ERROR_PERMISSION_DENIED, "%s",
-                                n == 0 ? NOBODY : "the bus does not let us in");
+    if (opening->bytes == ANSWER_MAX_BYTES || g_strstr_len(opening->answer, (gssize) opening->bytes, "REJECTED") != NULL)
+        g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED, "the bus does not let us in");
     else
         read_more(task);
 }
@@ -79,7 +89,7 @@ static void on_written(GObject *source, GAsyncResult *result, void *user)
     g_autoptr(GError) error = NULL;
 
     if (!g_output_stream_write_all_finish(G_OUTPUT_STREAM(source), result, NULL, &error))
-        g_task_return_error(task, g_steal_pointer(&error));
+        nobody(task, g_steal_pointer(&error));
     else
         read_more(task);
 }

@@ -98,13 +98,19 @@ static void merge(const Service *s, ServiceReport *merged)
     }
 }
 
+/* Why a machine is out of reach is for people, and more than one thing can be in the way, one behind the other. */
+static bool has_another_reason(const Service *s, const ServiceReport *report)
+{
+    return s->host->elsewhere != NULL && report->state == SERVICE_UNKNOWN && g_strcmp0(report->reason, s->published.reason) != 0;
+}
+
 static void publish(Service *s)
 {
     ServiceReport merged = {0};
     bool was_up = is_up(s->published.state), up;
 
     merge(s, &merged);
-    if (service_report_same(&merged, &s->published)) {
+    if (service_report_same(&merged, &s->published) && !has_another_reason(s, &merged)) {
         g_free(s->published.reason);
         s->published.reason = g_steal_pointer(&merged.reason);
         return;
@@ -232,8 +238,10 @@ static bool lost_at_work(Service *s)
 
 static char *lost_text(const Service *s)
 {
-    return g_strdup_printf("%s was out of sight and may still be at work there, for %d s at most", s->lost_action,
-                           (int) ((s->lost_until_us - clock_wall_us()) / US_PER_S) + 1);
+    g_autoptr(GDateTime) until = g_date_time_new_from_unix_utc(s->lost_until_us / US_PER_S + 1);
+    g_autofree char *time = g_date_time_format(until, "%H:%M:%S");
+
+    return g_strdup_printf("%s was out of sight and may still be at work there, until %s UTC at most", s->lost_action, time);
 }
 
 static void forget_lost(Service *s)
