@@ -39,7 +39,6 @@ typedef struct Way {
     char *user, *where;
     unsigned age;
     GPtrArray *agents; /* names it receives under */
-    GArray *voices;    /* ids of those that spoke */
 } Way;
 
 struct Crowd {
@@ -79,7 +78,6 @@ static void way_free(Way *way)
     g_free(way->user);
     g_free(way->where);
     g_ptr_array_unref(way->agents);
-    g_array_unref(way->voices);
     g_free(way);
 }
 
@@ -194,7 +192,7 @@ static void end_replaced(Crowd *c)
 static Peer *voice_of(Crowd *c, const char *user, const char *agent)
 {
     const char *key = g_hash_table_lookup(c->ties, agent);
-    Way *way = key != NULL ? g_hash_table_lookup(c->connections, key) : NULL;
+    const Way *way = key != NULL ? g_hash_table_lookup(c->connections, key) : NULL;
     g_autofree char *name = g_strconcat(user, "\n", agent, NULL);
     Peer *peer = g_hash_table_lookup(c->by_name, name);
 
@@ -208,7 +206,6 @@ static Peer *voice_of(Crowd *c, const char *user, const char *agent)
         g_array_append_val(c->replaced, peer->id);
     peer = peer_new(c, name, user, way->where);
     peer->way = g_strdup(key);
-    g_array_append_val(way->voices, peer->id);
     tell(c, peer, MEND_PEER_OPENED);
     return peer;
 }
@@ -274,7 +271,7 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
     if (way != NULL || g_hash_table_size(c->connections) >= PEERS_MAX)
         return;
     way = g_new(Way, 1);
-    *way = (Way) { g_strdup(user), g_strdup(where), c->age, g_ptr_array_new_with_free_func(g_free), g_array_new(false, false, sizeof(mend_id)) };
+    *way = (Way) { g_strdup(user), g_strdup(where), c->age, g_ptr_array_new_with_free_func(g_free) };
     if (peer != NULL)
         end_old(c, peer);
     g_hash_table_insert(c->connections, g_strdup(key), way);
@@ -289,16 +286,25 @@ void crowd_opened(const char *key, const char *user, const char *where, void *at
         tell(c, peer, MEND_PEER_OPENED);
 }
 
+static void end_voice(Crowd *c, const char *key, const char *user, const char *agent)
+{
+    g_autofree char *name = g_strconcat(user, "\n", agent, NULL);
+    Peer *peer = g_hash_table_lookup(c->by_name, name);
+
+    if (peer != NULL && !peer->gone && strcmp(peer->way, key) == 0)
+        lose(c, peer);
+}
+
 static void end_voices(Crowd *c, const char *key, const Way *way)
 {
-    for (guint i = 0; i < way->agents->len; i++)
-        if (g_strcmp0(g_hash_table_lookup(c->ties, way->agents->pdata[i]), key) == 0)
-            g_hash_table_remove(c->ties, way->agents->pdata[i]);
-    for (guint i = 0; i < way->voices->len; i++) {
-        Peer *peer = g_hash_table_lookup(c->by_id, &g_array_index(way->voices, mend_id, i));
+    for (guint i = 0; i < way->agents->len; i++) {
+        const char *agent = way->agents->pdata[i];
 
-        if (peer != NULL && !peer->gone)
-            lose(c, peer);
+        if (g_strcmp0(g_hash_table_lookup(c->ties, agent), key) == 0)
+            g_hash_table_remove(c->ties, agent);
+        end_voice(c, key, way->user, agent);
+        if (strcmp(way->user, NOBODY) == 0)
+            end_voice(c, key, "", agent);
     }
 }
 

@@ -123,6 +123,12 @@ static void test_voices(void)
     g_assert_true(here(a, crowd_speaker(a->crowd, NULL, "v:service:1", false)));
     crowd_unknown(a);
     g_assert_cmpuint(crowd_speaker(a->crowd, NULL, "v:service:2", false), ==, two); /* as it was, until something else is told */
+    crowd_opened("c4", "anonymous", "10.0.0.9:1", a); /* we are back, and are told anew who is here */
+    crowd_opened("c2", "anonymous", "10.0.0.2:1", a);
+    crowd_named("c2", "v:service:2", a);
+    g_assert_cmpuint(crowd_speaker(a->crowd, NULL, "v:service:2", false), ==, two);
+    crowd_closed("c2", a);
+    g_assert_false(here(a, two));
     attach_fake_free(a);
 }
 
