@@ -233,9 +233,12 @@ class Matahari(unittest.TestCase):
         service.remove('mhdemo.running')
         wait_for('the restart of mhdemo', lambda: os.path.exists(os.path.join(service.state, 'mhdemo.running')), 30)
         self.await_state('mhdemo', 'running')
-        service.remove('vip.started')
-        wait_for('the restart of vip', lambda: os.path.exists(os.path.join(service.state, 'vip.started')), 30)
-        self.await_state('vip', 'running')
+        for _ in range(3):                        # a look of ours may see it before the agent's own monitor does
+            service.remove('vip.started')
+            wait_for('the restart of vip', lambda: os.path.exists(os.path.join(service.state, 'vip.started')), 30)
+            self.await_state('vip', 'running')
+            if service.events('raised'):
+                break
         self.assertTrue(service.events('raised'))
         self.assertEqual(len(self.recurring(service)), 1)
         for word in ('service.failed', 'service.restart', 'healed'):
