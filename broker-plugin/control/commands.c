@@ -3,6 +3,7 @@
 struct Commands {
     size_t max;
     GHashTable *by_id; /* id -> link in @order */
+    GHashTable *by_entity; /* entity -> GateCommand, the newest; of the commands' own memory */
     GQueue order;      /* of GateCommand, oldest first */
 };
 
@@ -18,6 +19,7 @@ Commands *commands_new(size_t max)
 
     c->max = max;
     c->by_id = g_hash_table_new(g_str_hash, g_str_equal);
+    c->by_entity = g_hash_table_new(g_str_hash, g_str_equal);
     g_queue_init(&c->order);
     return c;
 }
@@ -27,6 +29,7 @@ void commands_free(Commands *c)
     if (c == NULL)
         return;
     g_hash_table_unref(c->by_id);
+    g_hash_table_unref(c->by_entity);
     g_queue_clear_full(&c->order, (GDestroyNotify) command_drop);
     g_free(c);
 }
@@ -36,6 +39,8 @@ static void forget(Commands *c, GList *link)
     GateCommand *command = link->data;
 
     g_hash_table_remove(c->by_id, command->id);
+    if (command->entity != NULL && g_hash_table_lookup(c->by_entity, command->entity) == command)
+        g_hash_table_remove(c->by_entity, command->entity);
     g_queue_delete_link(&c->order, link);
     command_drop(command);
 }
@@ -53,6 +58,8 @@ bool commands_admit(Commands *c, GateCommand *command)
     *command = (GateCommand) { 0 };
     g_queue_push_tail(&c->order, copy);
     g_hash_table_insert(c->by_id, copy->id, c->order.tail);
+    if (copy->entity != NULL)
+        g_hash_table_replace(c->by_entity, copy->entity, copy);
     return true;
 }
 
@@ -95,13 +102,9 @@ size_t commands_of_shard(const Commands *c, unsigned shard)
 
 bool commands_of_others(const Commands *c, const char *entity, unsigned shard)
 {
-    for (const GList *link = entity == NULL ? NULL : c->order.head; link != NULL; link = link->next) {
-        const GateCommand *command = link->data;
+    const GateCommand *newest = entity == NULL ? NULL : g_hash_table_lookup(c->by_entity, entity);
 
-        if (command->shard != shard && g_strcmp0(command->entity, entity) == 0)
-            return true;
-    }
-    return false;
+    return newest != NULL && newest->shard != shard; /* an older one of another shard would have kept it out */
 }
 
 size_t commands_size(const Commands *c) { return g_hash_table_size(c->by_id); }

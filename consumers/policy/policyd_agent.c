@@ -144,6 +144,7 @@ static void answer_operate(Policyd *p, QmfCall *call)
         Value *outputs = value_map();
 
         value_set(outputs, "text", value_string(text));
+        bus_relay(p->bus, "operate", given);
         qmf_call_return(call, outputs);
     }
 }
@@ -174,6 +175,8 @@ static void answer_load(Policyd *p, QmfCall *call)
         return;
     }
     bool fine = policyd_load(p, name, policy, value_get_string(arguments, "who"), &text, &error);
+    if (fine)
+        bus_relay(p->bus, "load", arguments);
     answer_text(call, fine, text, error);
 }
 

@@ -547,6 +547,27 @@ void bus_send(Bus *bus, const Command *command)
     on_sent(error, sent);
 }
 
+static void on_relayed(const Value *answer, const GError *error, void *user)
+{
+    g_autofree char *engine = user;
+
+    if (error != NULL)
+        log_warning("policy: what was asked of this engine could not be asked of %s, who acts for a shard: %s", engine, error->message);
+}
+
+void bus_relay(Bus *bus, const char *method, const Value *arguments)
+{
+    if (bus == NULL || !bus->open || SHARDS(bus) == 0 || !ACTING(bus))
+        return;
+    const GPtrArray *others = shards_others(bus->p->shards);
+    for (guint i = 0; i < others->len; i++) {
+        g_autofree char *agent = g_strconcat(POLICY_AGENT_PREFIX, others->pdata[i], NULL);
+        g_autoptr(Value) object = qmf_object_id(agent, "Policy", 0);
+
+        qmf_console_call(bus->console, agent, object, method, arguments, ASK_TIMEOUT_US, on_relayed, g_strdup(others->pdata[i]));
+    }
+}
+
 /* --- life --- */
 
 bool bus_is_open(const Bus *bus)

@@ -56,6 +56,8 @@ bool bus_is_open(const Bus *bus);
 /* Asks the plugin for the seat of @shard. */
 void bus_claim(Bus *bus, unsigned shard, QmfAnswerFn done, void *user);
 void bus_ask(Bus *bus); /* what is true now */
+/* What people asked the site's engine for holds for those of the shards, too: they are asked the same. Nothing to do where there are none. */
+void bus_relay(Bus *bus, const char *method, const Value *arguments);
 
 /* policyd_shards.c: @own has bit N - 1 for each shard N it is to take first. */
 Shards *shards_new(Policyd *p, uint64_t own);
@@ -63,6 +65,7 @@ void shards_free(Shards *shards);
 void shards_look(Shards *shards, const Value *site); /* properties of the plugin's Site */
 void shards_leave(Shards *shards); /* the connection went */
 unsigned shards_count(const Shards *shards); /* at the last look */
+const GPtrArray *shards_others(const Shards *shards); /* of char *: engines of shards but this one, then */
 
 /* policyd_agent.c: the object "Policy" on the QMF side. */
 void policy_agent_start(Policyd *p, QmfSession *session);

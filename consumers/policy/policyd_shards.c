@@ -16,6 +16,7 @@ struct Shards {
     unsigned n;
     unsigned free_looks[SHARDS_MAX + 1];
     bool claiming[SHARDS_MAX + 1], told[SHARDS_MAX + 1];
+    GPtrArray *others;                  /* of char * */
 };
 
 typedef struct Claim {
@@ -29,12 +30,20 @@ Shards *shards_new(Policyd *p, uint64_t own)
 
     s->p = p;
     s->own = own;
+    s->others = g_ptr_array_new_with_free_func(g_free);
     return s;
 }
 
 void shards_free(Shards *s)
 {
+    if (s != NULL)
+        g_ptr_array_unref(s->others);
     g_free(s);
+}
+
+const GPtrArray *shards_others(const Shards *s)
+{
+    return s->others;
 }
 
 unsigned shards_count(const Shards *s)
@@ -108,9 +117,13 @@ void shards_look(Shards *s, const Value *site)
     if (n != s->n)
         memset(s->free_looks, 0, sizeof s->free_looks);
     s->n = n;
+    g_ptr_array_set_size(s->others, 0);
     for (unsigned shard = 1; shard <= n; shard++) {
         const char *engine = value_get_string(value_at(all, shard - 1), "engine");
 
+        if (engine != NULL && *engine != '\0' && strcmp(engine, s->p->name) != 0 &&
+            !g_ptr_array_find_with_equal_func(s->others, engine, g_str_equal, NULL))
+            g_ptr_array_add(s->others, g_strdup(engine));
         look_at(s, shard, engine == NULL ? "" : engine);
     }
 }
