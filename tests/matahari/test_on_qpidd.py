@@ -201,6 +201,45 @@ class OnQpidd(unittest.TestCase):
         self.assertIn('mend-guest', said.stdout, said.stderr)
 
 
+class QpiddWithUsers(Qpidd):
+    """qpidd that knows users: Mend's, and one that all of Matahari's agents share."""
+
+    def __init__(self):
+        super().__init__()
+        self.url, self.anonymous = self.url + '?sasl=PLAIN', False
+
+    def broker(self):
+        for user in ('mend', 'operator', 'matahari'):
+            subprocess.run(['saslpasswd2', '-c', '-p', '-f', self.path('sasldb'), '-u', 'QPID', user], input=self.secret, text=True, check=True)
+        os.makedirs(self.path('sasl'))
+        self.write('sasl/qpidd.conf', 'pwcheck_method: auxprop\nauxprop_plugin: sasldb\nsasldb_path: %s\nmech_list: PLAIN\n' % self.path('sasldb'))
+        process = self.start('qpidd', 'qpidd', '--auth', 'yes', '--sasl-config', self.path('sasl'), '--no-data-dir', '--interface', '127.0.0.1', '--port', str(self.port))
+        wait_for('qpidd', lambda: 'Listening on TCP' in self.log('qpidd') or process.poll() is not None, 30)
+        assert process.poll() is None, self.log('qpidd')
+
+    def attach(self, *options):
+        super().attach('--user', 'mend', '--password-file', self.path('password'), *options)
+
+
+class WithUsers(unittest.TestCase):
+    def test_the_end_of_one_that_shares_its_user_is_known_at_once(self):
+        if shutil.which('saslpasswd2') is None or shutil.which('matahari-qmf-serviced') is None:
+            self.skipTest('no saslpasswd2 or no matahari-qmf-serviced on the PATH')
+        mend = QpiddWithUsers()
+        self.addCleanup(lambda: mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        mend.broker()
+        mend.attach()
+        serviced = ('matahari-qmf-serviced', '-b', '127.0.0.1', '-p', str(mend.port), '-u', 'matahari', '-P', mend.secret)
+        agents, names = [], []
+        for number in range(2):
+            agents.append(mend.start('agent%d' % number, *serviced))
+            wait_for('its record', lambda: len([name for name in mend.agents() if ':service:' in name]) > len(names), 90)
+            names.append(next(name for name in mend.agents() if ':service:' in name and name not in names))
+        agents[0].kill()
+        wait_for('its end', lambda: mend.agents()[names[0]]['state'] == 'closed', 20)
+        self.assertEqual(mend.agents()[names[1]]['state'], 'up')
+
+
 def qpidd_is_here():
     if shutil.which('qpidd') is None:
         return False

@@ -10,7 +10,8 @@
  *
  * Voices. Matahari's agents often log in as one user, or as none. Where the broker tells which connection receives under an agent's name, what
  * is said in that name (qmf.agent) is a peer of its own, which lives as long as that connection. It is still the user that was vouched for
- * with the message, no more: a voice is only believed about when it comes and goes, and only if the connection's user may have said it. For
+ * with the message, no more: a voice is only believed about when it comes and goes. Where a message has a user, the connection must be that user's;
+ * Matahari's agents send none, whoever they logged in as. For
  * GONE_US after its end a voice that is heard is the one that is gone, as above; then the name is its user's again, until it is told anew. */
 #include "broker-plugin/hosts/attach/attach_private.h"
 
@@ -23,7 +24,6 @@
 #define GONE_US   (1 * US_PER_S) /* how long what a dead agent said may be on its way to us */
 #define NAMES_MAX 64             /* of one connection: one with more is no agent */
 #define HEARD_MAX 200000
-#define NOBODY    "anonymous"    /* the user of a connection that showed none */
 
 typedef struct Peer {
     mend_id id;
@@ -198,7 +198,7 @@ static Peer *voice_of(Crowd *c, const char *user, const char *agent)
 
     if (way == NULL) /* its connection ended, or is not known any more: then it is as it was, until something else is told */
         return peer != NULL && (!peer->gone || clock_now_us() - peer->gone_us < GONE_US) ? peer : NULL;
-    if (strcmp(way->user, user[0] != '\0' ? user : NOBODY) != 0)
+    if (user[0] != '\0' && strcmp(way->user, user) != 0)
         return NULL;
     if (peer != NULL && !peer->gone && strcmp(peer->way, key) == 0)
         return peer;
@@ -303,8 +303,7 @@ static void end_voices(Crowd *c, const char *key, const Way *way)
         if (g_strcmp0(g_hash_table_lookup(c->ties, agent), key) == 0)
             g_hash_table_remove(c->ties, agent);
         end_voice(c, key, way->user, agent);
-        if (strcmp(way->user, NOBODY) == 0)
-            end_voice(c, key, "", agent);
+        end_voice(c, key, "", agent);
     }
 }
 

@@ -136,7 +136,7 @@ static void test_voices(void)
 static void test_voice_moves(void)
 {
     Attach *a = attach_fake();
-    mend_id before, after;
+    mend_id before, after, silent;
 
     a->dialect = &attach_qpidd;
     a->lab = true;
@@ -146,10 +146,15 @@ static void test_voice_moves(void)
     crowd_opened("c2", "matahari", "10.0.0.1:2", a);
     crowd_named("c2", "v:service:1", a);
     after = crowd_speaker(a->crowd, "matahari", "v:service:1", false);
+    g_assert_cmpuint(crowd_speaker(a->crowd, "other", "v:service:1", false), !=, after);
+    silent = crowd_speaker(a->crowd, NULL, "v:service:1", false); /* with no user-id, as those agents speak */
+    g_assert_true(silent != after && here(a, silent));
     g_assert_true(before != after && here(a, after));
     crowd_closed("c1", a);
     g_assert_true(!here(a, before) && here(a, after));
     g_assert_cmpuint(crowd_speaker(a->crowd, "matahari", "v:service:1", false), ==, after);
+    crowd_closed("c2", a);
+    g_assert_false(here(a, after) || here(a, silent));
     attach_fake_free(a);
 }
 
