@@ -84,7 +84,7 @@ class Case(unittest.TestCase):
                  'known-hosts': self.server.known_hosts}
         given.update(guest)
         lines = ''.join('    %s: %s\n' % pair for pair in given.items())
-        listed = ''.join('      - {name: %s, standard: ocf, provider: test, agent: Svc, interval: 300ms, timeout: %s, start_timeout: 20s}\n' % (name, timeout)
+        listed = ''.join('      - {name: %s, standard: ocf, provider: test, agent: Svc, interval: 300ms, timeout: %s, start_timeout: 20s, stop_timeout: 8s}\n' % (name, timeout)
                            for name in ('one', 'two'))
         guests = self.mend.write('guests.yaml', 'guests:\n  - id: %s\n    name: web\n%s    services:\n%s' % (ID, lines, listed + services))
         self.addCleanup(self.bridge_ends_well)

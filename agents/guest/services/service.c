@@ -27,7 +27,8 @@ typedef struct Op {
     guint deadline_source; /* of the waiting; once begun the backend keeps the deadline */
     LaneTicket *ticket;
     OpStep step;
-    bool acted; /* something of it was done */
+    bool acted;  /* something of it was done */
+    bool was_up; /* the service, before the step */
     ServiceDone done;
     void *user;
 } Op;
@@ -65,6 +66,7 @@ struct Service {
     ServiceIntent light_intent;
     char *lost_action;     /* a program there that may still be at work; NULL: none */
     int64_t lost_until_us; /* wall clock */
+    bool lost_blind;       /* what it should bring about was so before: seeing it proves nothing */
     bool probe_answered, probe_failed;
     char *probe_text;
     int probe_rc;
@@ -209,13 +211,14 @@ static void on_backend_report(const ServiceReport *report, void *user)
 #define LOST_GRACE_US (3 * US_PER_S) /* until it is killed there, after its deadline */
 
 /* @action NULL: none any more. */
-static void note_at_work(const Service *s, const char *action, int64_t deadline_us)
+static void note_at_work(const Service *s, const char *action, bool was_up, int64_t deadline_us)
 {
+    bool start = g_strcmp0(action, "start") == 0, blind = start ? was_up : !was_up || g_strcmp0(action, "stop") != 0;
     int64_t until_us = clock_wall_us() + MAX(deadline_us - clock_now_us(), 0) + LOST_GRACE_US;
 
     if (s->host->elsewhere != NULL && !s->backend->class->watches)
         memory_change(s->host->memory, s->spec->name,
-                      action != NULL ? json_pack("{s:{s:s,s:I}}", "at_work", "action", action, "until_us", (json_int_t) until_us)
+                      action != NULL ? json_pack("{s:{s:s,s:b,s:I}}", "at_work", "action", action, "blind", blind, "until_us", (json_int_t) until_us)
                                      : json_pack("{s:n}", "at_work"));
 }
 
@@ -228,6 +231,7 @@ static void remember_lost(Service *s)
         return;
     g_free(s->lost_action);
     s->lost_action = g_strdup(json_string_value(json_object_get(at_work, "action")));
+    s->lost_blind = json_is_true(json_object_get(at_work, "blind"));
     s->lost_until_us = MIN(json_integer_value(json_object_get(at_work, "until_us")), clock_wall_us() + US_PER_HOUR);
 }
 
@@ -247,7 +251,7 @@ static char *lost_text(const Service *s)
 static void forget_lost(Service *s)
 {
     g_clear_pointer(&s->lost_action, g_free);
-    note_at_work(s, NULL, 0);
+    note_at_work(s, NULL, false, 0);
 }
 
 /* ---- checks ---- */
@@ -318,7 +322,7 @@ static void judge_monitor(Service *s, const ActionResult *result)
         go_dark(s, result);
         return;
     }
-    if (s->op == NULL && lost_at_work(s) && is_up(state) != (strcmp(s->lost_action, "start") == 0)) {
+    if (s->op == NULL && lost_at_work(s) && (s->lost_blind || is_up(state) != (strcmp(s->lost_action, "start") == 0))) {
         g_autofree char *text = lost_text(s);
         const ActionResult unknown = {.rc = OCF_CONNECTION_DIED, .text = text};
 
@@ -452,7 +456,7 @@ static void on_step_done(const ActionResult *result, void *user)
     int rc = op_rc(op, result);
 
     if (s->op == op && op->step != STEP_VERIFY && rc != OCF_CANCELLED)
-        note_at_work(s, NULL, 0);
+        note_at_work(s, NULL, false, 0);
     else if (s->op == op && op->step != STEP_VERIFY)
         remember_lost(s);
     op->acted = true;
@@ -488,7 +492,7 @@ static void op_step(Op *op, OpStep step, const char *action, int64_t deadline_us
     if (step == STEP_ACT && s->next_parameters != NULL && strcmp(action, "stop") != 0)
         take_parameters(s); /* a restart stops what ran with the old ones */
     if (step != STEP_VERIFY && s->op == op)
-        note_at_work(s, action, deadline_us);
+        note_at_work(s, action, op->was_up && !op->acted, deadline_us);
     s->backend->class->act(s->backend, action, deadline_us, on_step_done, op);
 }
 
@@ -529,6 +533,7 @@ static void on_op_turn(void *user)
         return;
     }
     s->op = op;
+    op->was_up = is_up(s->control.state);
     g_clear_handle_id(&s->monitor.source, g_source_remove);
     want_stopped(s, stop, op->intent);
     show_underway(op, stop);
