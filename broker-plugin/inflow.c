@@ -119,9 +119,10 @@ static void take_events(Plugin *p, const AgentRecord *r, const GPtrArray *events
 
 static void take_early(Plugin *p, const AgentRecord *r)
 {
+    g_autofree char *name = NULL;
     GPtrArray *waiting;
 
-    if (!g_hash_table_steal_extended(p->early, r->name, NULL, (gpointer *) &waiting))
+    if (!g_hash_table_steal_extended(p->early, r->name, (gpointer *) &name, (gpointer *) &waiting))
         return;
     for (guint i = 0; i < waiting->len; i++)
         take_events(p, r, ((Indication *) g_ptr_array_index(waiting, i))->events);
