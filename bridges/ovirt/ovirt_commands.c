@@ -52,7 +52,8 @@ typedef struct Deed {
     char *trouble;    /* why it may not have been done, for people */
 } Deed;
 
-typedef enum { LOOK_WAIT, LOOK_DONE, LOOK_REFUSE, LOOK_FAIL, LOOK_ACT } Verdict;
+/* NOT_HERE: refused, and another host may do it, or this one later. */
+typedef enum { LOOK_WAIT, LOOK_DONE, LOOK_REFUSE, LOOK_NOT_HERE, LOOK_FAIL, LOOK_ACT } Verdict;
 
 static void look(Deed *deed);
 
@@ -128,7 +129,7 @@ static Verdict judge_start(Deed *deed, const OvirtVm *vm, char **ret_why)
             return deed->began || (deed->accepted && shows(deed)) ? because(ret_why, LOOK_FAIL, "oVirt began to start it, and it is %s again", vm->status)
                                                                   : LOOK_WAIT;
         if (strcmp(deed->host->now->status, "up") != 0)
-            return because(ret_why, LOOK_REFUSE, "this host is '%s' in oVirt and takes no VM", deed->host->now->status);
+            return because(ret_why, LOOK_NOT_HERE, "this host is '%s' in oVirt and takes no VM", deed->host->now->status);
         if (vm->ha && strcmp(deed->site->settings->ha, "mend") != 0)
             return because(ret_why, LOOK_REFUSE, "oVirt has it as highly available and restarts it by itself; --ha mend leaves that to Mend");
         return LOOK_ACT;
@@ -349,6 +350,7 @@ static void take_verdict(Deed *deed, const OvirtVm *vm)
     case LOOK_DONE: deed_end(deed, NULL, kinds[deed->kind].what, false); return;
     case LOOK_ACT: act(deed); return;
     case LOOK_REFUSE: deed_end(deed, deed->kind == START || deed->kind == RESUME ? COMMAND_ERROR_UNSAFE : error, why, true); return;
+    case LOOK_NOT_HERE: deed_end(deed, COMMAND_ERROR_FAILED, why, true); return;
     case LOOK_FAIL: deed_end(deed, COMMAND_ERROR_FAILED, why, false); return;
     default:
         if (deed->posted_us != 0 && !deed->accepted && !deed->began && clock_now_us() - deed->posted_us >= MIN(LOST_US, 4 * deed->site->settings->timeout_us)) {
