@@ -113,7 +113,7 @@ def lost(rig):
     assert not rig.a.connect().lookupByUUIDString(VM).isActive() and rig.a.qemu_pid(VM) == pid
     agent.start(VM).must('failed', text='which libvirt does not know')
     agent.call('vm_stop', VM).must('done', state='stopped')
-    assert not os.path.exists('/proc/%d' % pid)
+    until('it is reaped', lambda: not os.path.exists('/proc/%d' % pid))
 
 
 def storage(rig):

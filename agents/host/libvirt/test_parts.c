@@ -8,7 +8,11 @@
 #include <glib/gstdio.h>
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define VM "aaaaaaaa-0000-4000-8000-000000000001"
@@ -128,6 +132,84 @@ static void test_processes(void)
     remove_tree(proc);
 }
 
+static void put(const char *proc, const char *pid, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(proc, pid, name, NULL);
+
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+static void test_process_that_ends(void)
+{
+    static const char stat[] = "21 (qemu-system-x86) %c 1 21 21 0 -1 4194560 1 0 0 0 1 1 0 0 20 0 4 0 %d 0 0";
+    g_autofree char *proc = new_folder(), *task = g_build_filename(proc, "21", "task", NULL);
+    g_autofree char *runs = g_strdup_printf(stat, 'D', 77), *zombie = g_strdup_printf(stat, 'Z', 77), *later = g_strdup_printf(stat, 'D', 78);
+
+    PROCESS(proc, "20", "");
+    put(proc, "20", "comm", "kvm-pit/17\n"); /* the kernel's own */
+    put(proc, "20", "stat", "20 (kvm-pit/17) S 2 0 0");
+    PROCESS(proc, "21", "/usr/bin/qemu-system-x86_64\0-uuid\0" VM);
+    put(proc, "21", "comm", "qemu-system-x86\n");
+    put(proc, "21", "stat", runs);
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 21);
+    PROCESS(proc, "21", ""); /* killed */
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 21);
+    g_assert_cmpint(qemu_process_find(proc, "bbbbbbbb-0000-4000-8000-000000000001"), ==, 0);
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 21); /* known still */
+    put(proc, "21", "stat", later); /* the same id, and another process: anybody's */
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 21);
+    g_assert_cmpint(qemu_process_find(proc, "bbbbbbbb-0000-4000-8000-000000000001"), ==, 21);
+    put(proc, "21", "stat", zombie);
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 0);
+    for (int i = 0; i < 2; i++) { /* its first thread has ended, another has not */
+        g_autofree char *thread = g_strdup_printf("%s/%d", task, 21 + i);
+
+        g_assert_cmpint(g_mkdir_with_parents(thread, 0700), ==, 0);
+    }
+    g_assert_cmpint(qemu_process_find(proc, VM), ==, 21);
+    remove_tree(proc);
+}
+
+/* What the kernel shows of a process whose first thread is gone: no arguments, Z, and it is not gone. */
+static void *outlive(void *data)
+{
+    sleep(60);
+    return data;
+}
+
+static void be_qemu(void)
+{
+    pthread_t thread;
+
+    prctl(PR_SET_NAME, "qemu-system-x86");
+    pthread_create(&thread, NULL, outlive, NULL);
+    pthread_exit(NULL);
+}
+
+static void test_process_without_its_first_thread(void)
+{
+    static const char *const words[] = { "/proc/self/exe", "qemu-system-x86_64", "-uuid", VM, NULL };
+    GPid pid = 0;
+    int64_t until_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    g_autofree char *state = NULL;
+
+    g_assert_true(g_spawn_async(NULL, (char **) words, NULL, G_SPAWN_FILE_AND_ARGV_ZERO | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid, NULL));
+    while ((state == NULL || state[0] != 'Z') && g_get_monotonic_time() < until_us) {
+        g_usleep(5000);
+        g_free(state);
+        state = qemu_process_state("/proc", pid);
+    }
+    g_assert_cmpstr(state, ==, "Z");
+    while (qemu_process_find("/proc", VM) != pid && g_get_monotonic_time() < until_us)
+        g_usleep(5000); /* another one that ends on this machine may be found before it */
+    g_assert_cmpint(qemu_process_find("/proc", VM), ==, pid);
+    kill(pid, SIGKILL);
+    while (qemu_process_find("/proc", VM) != 0 && g_get_monotonic_time() < until_us)
+        g_usleep(5000);
+    g_assert_cmpint(qemu_process_find("/proc", VM), ==, 0); /* nobody has reaped it */
+    g_assert_cmpint(waitpid(pid, NULL, 0), ==, pid);
+}
+
 static void test_notes(void)
 {
     g_autofree char *folder = new_folder(), *bad = NULL;
@@ -214,10 +296,14 @@ static void test_errors(void)
 
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "-uuid") == 0)
+        be_qemu();
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/parts/domain-xml", test_domain_xml);
     g_test_add_func("/parts/bad-domain-xml", test_bad_domain_xml);
     g_test_add_func("/parts/processes", test_processes);
+    g_test_add_func("/parts/process-that-ends", test_process_that_ends);
+    g_test_add_func("/parts/process-without-its-first-thread", test_process_without_its_first_thread);
     g_test_add_func("/parts/notes", test_notes);
     g_test_add_func("/parts/evidence", test_evidence);
     g_test_add_func("/parts/errors", test_errors);
