@@ -39,6 +39,8 @@ Http *http_new(const HttpOptions *options, GError **error);
 void http_free(Http *http);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Http, http_free)
 const char *http_url(const Http *http);
+/* What is sent there is read by nobody on the way: TLS, or no wire at all (loopback). True of what is no URL: that is http_new()'s to say. */
+bool http_url_is_private(const char *url);
 
 typedef struct HttpRequest {     /* borrowed during http_send() */
     const char *method;          /* "GET" "POST" … */

@@ -11,6 +11,16 @@
 
 #define SECRET_MAX 4096
 
+bool http_url_is_private(const char *url)
+{
+    g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
+    const char *host = uri != NULL ? g_uri_get_host(uri) : NULL;
+
+    if (host == NULL || g_ascii_strcasecmp(g_uri_get_scheme(uri), "http") != 0)
+        return true;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || (g_str_has_prefix(host, "127.") && g_hostname_is_ip_address(host));
+}
+
 static const char *status_error(unsigned status)
 {
     switch (status) {

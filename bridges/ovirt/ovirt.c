@@ -1,9 +1,9 @@
 /* mend-bridge ovirt-engine: the hosts and VMs of an oVirt engine on the bus, through its REST API (docs/bridge-ovirt.md). */
 #include "bridges/ovirt/ovirt_site.h"
 
+#include "bridges/common/http.h"
 #include "lib/base/log.h"
 
-#include <gio/gio.h>
 #include <string.h>
 
 #define AT(field) offsetof(OvirtSettings, field)
@@ -40,17 +40,6 @@ static void site_free(OvirtSite *site)
     g_free(site);
 }
 
-/* Over TLS, or not over any wire. What is no URL at all is http_new()'s to say. */
-static bool is_private(const char *url)
-{
-    g_autoptr(GUri) uri = g_uri_parse(url, G_URI_FLAGS_NONE, NULL);
-    const char *host = uri != NULL ? g_uri_get_host(uri) : NULL;
-
-    if (host == NULL || g_ascii_strcasecmp(g_uri_get_scheme(uri), "http") != 0)
-        return true;
-    return strcmp(host, "localhost") == 0 || strcmp(host, "::1") == 0 || (g_str_has_prefix(host, "127.") && g_hostname_is_ip_address(host));
-}
-
 static bool settings_are_good(const OvirtSettings *s, GError **error)
 {
     const struct { const char *name, *value; } words[] = { { "ha", s->ha }, { "fence", s->fence } }, needed[] = { { "url", s->url }, { "password-file", s->password_file } };
@@ -60,7 +49,7 @@ static bool settings_are_good(const OvirtSettings *s, GError **error)
             g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "--%s is missing (mend-bridge ovirt-engine --help)", needed[i].name);
             return false;
         }
-    if (!is_private(s->url)) {
+    if (!http_url_is_private(s->url)) {
         g_set_error(error, SETTINGS_ERROR, SETTINGS_ERROR_INVALID, "--url: %s would send the password in the clear: https wanted", s->url);
         return false;
     }

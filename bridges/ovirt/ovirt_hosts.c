@@ -129,20 +129,6 @@ static void host_leave(SiteHost *host, const char *why)
     g_clear_pointer(&host->told_up, value_unref);
 }
 
-static void boot_text(const char *id, const char *boot, char ret_text[UUID_TEXT_SIZE])
-{
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
-    uint8_t digest[32];
-    gsize length = sizeof(digest);
-
-    g_checksum_update(sum, (const guchar *) id, -1);
-    g_checksum_update(sum, (const guchar *) boot, -1);
-    g_checksum_get_digest(sum, digest, &length);
-    digest[6] = (digest[6] & 0x0f) | 0x80; /* version 8, as RFC 9562 has it for such */
-    digest[8] = (digest[8] & 0x3f) | 0x80;
-    uuid_from_bytes(digest, ret_text);
-}
-
 static void host_join(SiteHost *host, const char *boot)
 {
     const BridgeAgentOptions options = { .product = "mend-host", .user_prefix = "host-", .id = host->now->id, .hostname = host->now->name,
@@ -158,7 +144,7 @@ static void host_join(SiteHost *host, const char *boot)
         host->refusal = g_strdup(error->message);
         return;
     }
-    boot_text(host->now->id, boot, boot_id);
+    uuid_of_texts(host->now->id, boot, boot_id);
     bridge_agent_set_life(host->agent, boot_id, host->now->name);
     bridge_agent_set_reach(host->agent, host->site->away);
     host->host = host_new(bridge_agent_qmf(host->agent), bridge_agent_gate(host->agent), bridge_agent_identity(host->agent),
