@@ -44,15 +44,10 @@ esac
 """
 
 
-def failed(case):
-    """Whether the running test has failed so far: its logs are shown then."""
-    return any(test is case for test, _ in case._outcome.result.failures + case._outcome.result.errors)
-
-
 class Case(unittest.TestCase):
     def setUp(self):
         self.mend = mendsite.Site()
-        self.addCleanup(lambda: self.mend.__exit__(AssertionError if failed(self) else None, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.server = sshserver.Server(self.mend)
         agents = self.mend.path('ocf/resource.d/test')
         os.makedirs(agents)

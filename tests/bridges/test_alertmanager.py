@@ -50,7 +50,7 @@ esac
 class Alertmanager(unittest.TestCase):
     def setUp(self):
         self.mend = mendsite.Site()
-        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.mend.broker('--anonymous')
         os.makedirs(self.mend.path('ocf/resource.d/test'))
         with open(self.mend.path('ocf/resource.d/test/Svc'), 'w') as script:

@@ -56,7 +56,7 @@ esac
 class MixedSite(unittest.TestCase):
     def setUp(self):
         self.mend = mendsite.Site()
-        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.mend.broker('--anonymous', '--plugin-config', '{"watch_interval_s": 0.5}')
         self.ocf = self.mend.path('ocf')
         os.makedirs(os.path.join(self.ocf, 'resource.d/test'))

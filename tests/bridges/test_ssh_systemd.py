@@ -49,7 +49,7 @@ def libraries(program):
 class Systemd(unittest.TestCase):
     def setUp(self):
         self.mend = mendsite.Site()
-        self.addCleanup(lambda: self.mend.__exit__(AssertionError if sshsite.failed(self) else None, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.guests = rig.Rig()
         self.addCleanup(self.guests.close)
         self.server = sshserver.Server(self.mend)

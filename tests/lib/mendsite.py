@@ -33,6 +33,11 @@ def wait_for(what, check, timeout=10, step=0.02):
         time.sleep(step)
 
 
+def failed(case):
+    """Whether the unittest @case has failed, as known while its cleanups run."""
+    return any(test is case for test, _ in case._outcome.result.failures + case._outcome.result.errors)
+
+
 class Site:
     def __init__(self):
         self.folder = tempfile.mkdtemp(prefix='mend-test-')

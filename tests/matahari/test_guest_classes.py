@@ -12,6 +12,7 @@ import unittest
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
 from console import Console  # noqa: E402
+import mendsite  # noqa: E402
 from mendsite import BIN, Site, wait_for  # noqa: E402
 from peer import Link  # noqa: E402
 from qmf import DIRECT, TOPIC  # noqa: E402
@@ -98,7 +99,7 @@ class GuestClasses(unittest.TestCase):
         self.mend.broker('--anonymous')
 
     def end(self):
-        self.mend.__exit__(None if self._outcome.success else AssertionError, None, None)
+        self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None)
 
     def guest(self, *options):
         self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--broker', 'amqp://127.0.0.1:%d' % self.mend.port, '--anonymous', '--id', ID,

@@ -10,6 +10,7 @@ import unittest
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, FOLDER)
+import mendsite  # noqa: E402
 from mendsite import Site, wait_for  # noqa: E402
 
 SPEED = 10   # a minute takes six seconds
@@ -74,7 +75,7 @@ class Matahari(unittest.TestCase):
         self.agents = []
 
     def end(self):
-        self.mend.__exit__(None if self._outcome.success else AssertionError, None, None)
+        self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None)
 
     def start(self, kind, **options):
         agent = StandIn(self.mend, kind, **options)

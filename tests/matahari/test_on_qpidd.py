@@ -15,6 +15,7 @@ FOLDER = os.path.dirname(os.path.abspath(__file__))
 for folder in ('../lib', '../attach', '.'):
     sys.path.insert(0, os.path.join(FOLDER, folder))
 import attachsite  # noqa: E402
+import mendsite  # noqa: E402
 from mendsite import BIN, wait_for  # noqa: E402
 from test_matahari import POLICY, StandIn  # noqa: E402
 
@@ -49,7 +50,7 @@ class Qpidd(attachsite.Site):
 class OnQpidd(unittest.TestCase):
     def setUp(self):
         self.mend = Qpidd()
-        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.mend.broker()
 
     def state(self, name):
@@ -226,7 +227,7 @@ class WithUsers(unittest.TestCase):
         if shutil.which('saslpasswd2') is None or shutil.which('matahari-qmf-serviced') is None:
             self.skipTest('no saslpasswd2 or no matahari-qmf-serviced on the PATH')
         mend = QpiddWithUsers()
-        self.addCleanup(lambda: mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         mend.broker()
         mend.attach()
         serviced = ('matahari-qmf-serviced', '-b', '127.0.0.1', '-p', str(mend.port), '-u', 'matahari', '-P', mend.secret)

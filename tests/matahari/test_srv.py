@@ -15,6 +15,7 @@ import unittest
 FOLDER = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(FOLDER, '..', 'lib'))
 sys.path.insert(0, FOLDER)
+import mendsite  # noqa: E402
 from mendsite import BIN, Site, wait_for  # noqa: E402
 
 INSIDE = 'MEND_TEST_SRV_INSIDE'
@@ -65,7 +66,7 @@ class Srv(unittest.TestCase):
 
     def setUp(self):
         self.mend = Site()
-        self.addCleanup(lambda: self.mend.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.mend.broker('--anonymous')
         self.names.services = {}
         self.names.asked.clear()

@@ -50,8 +50,7 @@ class Ovirt(unittest.TestCase):
         self.site.policy('--policy', self.site.write('policy.yaml', self.POLICY))
 
     def end(self):
-        result = self._outcome.result
-        failed = any(case is self for case, _ in result.failures + result.errors)
+        failed = mendsite.failed(self)
         status = self.site.stop('bridge') if 'bridge' in self.site.running else 0
         if status != 0 or (os.path.exists(self.site.path('bridge.log')) and 'Sanitizer' in self.site.log('bridge')):
             print('the bridge ended with %d:\n%s' % (status, self.site.log('bridge')[-6000:]))
