@@ -31,6 +31,7 @@ static void site_free(DeltacloudSite *site)
     host_free(site->host);
     bridge_agent_free(site->agent);
     http_free(site->http);
+    deltacloud_login_free(site->login);
     g_hash_table_unref(site->deeds);
     g_hash_table_unref(site->vms);
     value_unref(site->told_up);
@@ -120,6 +121,7 @@ static void *start(Bridge *bridge, const void *settings, GError **error)
     site = g_new0(DeltacloudSite, 1);
     site->settings = s;
     site->http = http;
+    site->login = deltacloud_login_new();
     site->vms = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify) deltacloud_vm_free);
     site->deeds = g_hash_table_new(NULL, NULL);
     name_site(site);

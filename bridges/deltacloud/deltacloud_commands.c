@@ -101,13 +101,14 @@ static Verdict judge_start(Deed *deed, const DeltacloudInstance *now, char **ret
     case DELTACLOUD_COMES: deed->began = true; return LOOK_WAIT;
     case DELTACLOUD_GOES: return LOOK_WAIT; /* it may be started once it is down */
     case DELTACLOUD_GONE: return because(ret_why, LOOK_FAIL, "the cloud has ended it for good");
+    case DELTACLOUD_BROKEN: case DELTACLOUD_ODD:
+        *ret_why = g_strdup_printf("it is %s, which does not say whether it runs", now->word);
+        return LOOK_FAIL;
     default: break;
     }
     if (deed->posted_us == 0)
         return act_if_offered(deed, now, ret_why);
-    if (now->state == DELTACLOUD_BROKEN || deed->began || should_show(deed))
-        return because(ret_why, LOOK_FAIL, "it was to start, and does not run");
-    return LOOK_WAIT;
+    return deed->began || should_show(deed) ? because(ret_why, LOOK_FAIL, "it was to start, and does not run") : LOOK_WAIT;
 }
 
 static Verdict judge_end(const Deed *deed, const DeltacloudInstance *now, char **ret_why)
@@ -174,13 +175,16 @@ static bool was_not_done(const HttpAnswer *answer)
 static void on_acted(const HttpAnswer *answer, void *user)
 {
     Deed *deed = user;
-    const char *error = http_command_error(answer);
+    /* Drivers whose transitions give no instance send us to it instead: they took it. */
+    bool is_sent_on = answer->error == NULL && (answer->status == 302 || answer->status == 303);
+    const char *error = is_sent_on ? NULL : http_command_error(answer);
 
     deed->request = NULL;
+    deltacloud_heard(deed->site, answer);
     deed->accepted = error == NULL;
     if (error != NULL) {
         g_free(deed->trouble);
-        deed->trouble = deltacloud_trouble(answer, kinds[deed->kind].method, NULL);
+        deed->trouble = deltacloud_trouble(deed->site, answer, kinds[deed->kind].method, NULL);
     }
     if (error != NULL && was_not_done(answer)) {
         g_autofree char *text = g_steal_pointer(&deed->trouble);
@@ -246,11 +250,12 @@ static void on_looked(const HttpAnswer *answer, void *user)
     g_autoptr(GError) error = NULL;
     g_autoptr(json_t) body = command_error == NULL ? http_answer_json(answer, &error) : NULL;
     g_autoptr(DeltacloudInstance) now = body != NULL ? deltacloud_instance_read(body, &error) : NULL;
-    g_autofree char *trouble = now == NULL ? deltacloud_trouble(answer, "looking at it", error) : NULL;
+    g_autofree char *trouble = now == NULL ? deltacloud_trouble(deed->site, answer, "looking at it", error) : NULL;
     /* Of an instance that is not there the server says "forbidden", too. */
     bool is_gone = answer->error == NULL && (answer->status == 404 || answer->status == 410);
 
     deed->request = NULL;
+    deltacloud_heard(deed->site, answer);
     if (now != NULL) {
         take_verdict(deed, now);
     } else if (is_gone && kinds[deed->kind].ends) {

@@ -21,7 +21,7 @@ typedef struct DeltacloudInstance {
 
 #define DELTACLOUD_ERROR deltacloud_error_quark()
 GQuark deltacloud_error_quark(void);
-typedef enum { DELTACLOUD_ERROR_MALFORMED } DeltacloudError;
+typedef enum { DELTACLOUD_ERROR_MALFORMED, DELTACLOUD_ERROR_LOGIN } DeltacloudError;
 
 /* Of GET /instances: DeltacloudInstance, each once. NULL: error that names what is wrong. */
 #define DELTACLOUD_LIST_MAX 100000

@@ -13,6 +13,7 @@
 #define DELTACLOUD_ROOM_BYTES ((uint64_t) 64 << 40)
 
 typedef struct DeltacloudWatch DeltacloudWatch;
+typedef struct DeltacloudLogin DeltacloudLogin;
 
 typedef struct DeltacloudSettings {
     char *url, *ca_file, *user, *password_file, *driver, *provider, *id, *name, *stopped;
@@ -25,6 +26,7 @@ typedef struct DeltacloudSite {
     char id[UUID_TEXT_SIZE];  /* of the host the cloud is on the bus */
     char *name;
     Http *http;
+    DeltacloudLogin *login;
     BridgeAgent *agent;
     Host *host;
     GHashTable *vms;          /* UUID → DeltacloudVm */
@@ -54,10 +56,18 @@ void deltacloud_watch_free(DeltacloudWatch *watch);  /* NULL is fine */
 void deltacloud_watch_soon(DeltacloudWatch *watch);  /* something was done; NULL is fine */
 void deltacloud_tell_again(DeltacloudSite *site);    /* the bus was away */
 void deltacloud_vm_free(DeltacloudVm *vm);
-/* Credentials are read anew, so that a new password needs no restart. @path: below the API, escaped. NULL: error, nothing was sent. */
+
+/* ---- deltacloud_api.c: requests ------------------------------------------------------------------------------------------------------------- */
+
+DeltacloudLogin *deltacloud_login_new(void);
+void deltacloud_login_free(DeltacloudLogin *login); /* NULL is fine */
+/* Credentials are read anew, so that a new password needs no restart. @path: below the API, escaped. NULL: nothing was sent: error of reading
+ * the file, or DELTACLOUD_ERROR_LOGIN: this password was refused not long ago. */
 HttpCall *deltacloud_send(DeltacloudSite *site, const char *method, const char *path, int64_t deadline_us, HttpDone done, void *user, GError **error);
+/* To be told of each answer: a refused password is not sent again for 10 s … 10 min. */
+void deltacloud_heard(DeltacloudSite *site, const HttpAnswer *answer);
 /* What a failed answer says, the server's own message among it. @error: of reading it; NULL: the answer's. Caller frees. */
-char *deltacloud_trouble(const HttpAnswer *answer, const char *what, const GError *error);
+char *deltacloud_trouble(const DeltacloudSite *site, const HttpAnswer *answer, const char *what, const GError *error);
 
 /* ---- deltacloud_commands.c: methods of Hypervisor ----------------------------------------------------------------------------------------- */
 

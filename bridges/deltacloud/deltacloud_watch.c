@@ -21,46 +21,6 @@ struct DeltacloudWatch {
     char *away;   /* why the server is not reached; NULL: it is */
 };
 
-/* ---- asking -------------------------------------------------------------------------------------------------------------------------------- */
-
-HttpCall *deltacloud_send(DeltacloudSite *site, const char *method, const char *path, int64_t deadline_us, HttpDone done, void *user, GError **error)
-{
-    const DeltacloudSettings *s = site->settings;
-    char *password = http_secret_read(s->password_file, error), *basic = password != NULL ? http_basic(s->user, password) : NULL;
-    const char *headers[10] = { "Accept", "application/json", "Authorization", basic };
-    HttpRequest request = { .method = method, .path = path, .headers = headers, .deadline_us = deadline_us };
-    size_t n = 4;
-    HttpCall *call;
-
-    http_secret_free(password);
-    if (basic == NULL)
-        return NULL;
-    if (s->driver != NULL) {
-        headers[n++] = "X-Deltacloud-Driver";
-        headers[n++] = s->driver;
-    }
-    if (s->provider != NULL) {
-        headers[n++] = "X-Deltacloud-Provider";
-        headers[n++] = s->provider;
-    }
-    call = http_send(site->http, &request, done, user);
-    http_secret_free(basic);
-    return call;
-}
-
-char *deltacloud_trouble(const HttpAnswer *answer, const char *what, const GError *error)
-{
-    g_autofree char *text = http_answer_text(answer, what);
-    g_autoptr(json_t) body = answer->error == NULL && answer->status >= 400 ? http_answer_json(answer, NULL) : NULL;
-    const char *message = json_string_or(body, "message", NULL);
-
-    if (error != NULL)
-        return g_strdup(error->message);
-    if (answer->status == 401)
-        return g_strdup_printf("%s: it does not take --user and the password in --password-file", text);
-    return message != NULL ? g_strdup_printf("%s: %.200s", text, message) : g_steal_pointer(&text);
-}
-
 /* ---- telling ------------------------------------------------------------------------------------------------------------------------------- */
 
 static void say(Value *values, const char *key, const char *text)
@@ -364,9 +324,10 @@ static void on_list(const HttpAnswer *answer, void *user)
     g_autoptr(GError) error = NULL;
     g_autoptr(json_t) body = http_command_error(answer) == NULL ? http_answer_json(answer, &error) : NULL;
     g_autoptr(GPtrArray) instances = body != NULL ? deltacloud_instances_read(body, &error) : NULL;
-    g_autofree char *trouble = instances == NULL ? deltacloud_trouble(answer, "GET /instances", error) : NULL;
+    g_autofree char *trouble = instances == NULL ? deltacloud_trouble(watch->site, answer, "GET /instances", error) : NULL;
 
     watch->call = NULL;
+    deltacloud_heard(watch->site, answer);
     if (instances != NULL)
         take(watch->site, instances);
     round_over(watch, trouble);
