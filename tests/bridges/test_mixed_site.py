@@ -54,8 +54,14 @@ esac
 
 
 class MixedSite(unittest.TestCase):
+    def new_site(self):
+        return mendsite.Site()
+
+    def policy_text(self):
+        return POLICY
+
     def setUp(self):
-        self.mend = mendsite.Site()
+        self.mend = self.new_site()
         self.addCleanup(lambda: self.mend.__exit__(AssertionError if mendsite.failed(self) else None, None, None))
         self.mend.broker('--anonymous', '--plugin-config', '{"watch_interval_s": 0.5}')
         self.ocf = self.mend.path('ocf')
@@ -69,12 +75,13 @@ class MixedSite(unittest.TestCase):
         self.stock()
         self.web()
         self.mail()
-        self.mend.policy('--policy', self.mend.write('policy.yaml', POLICY))
+        self.mend.policy('--policy', self.mend.write('policy.yaml', self.policy_text()))
 
     def books(self):
         self.old = StandIn(self.mend, 'service')
         self.old.touch('mhdemo.init')
         self.old.touch('mhdemo.running')
+        self.books_name, self.books_file = 'mhdemo', os.path.join(self.old.state, 'mhdemo.running')
 
     def stock(self):
         self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--anonymous', '--broker', 'amqp://127.0.0.1:%d' % self.mend.port, '--id', STOCK,
@@ -99,12 +106,15 @@ guests:
         ovirt.make_certificates(self.mend.path('tls'))
         server = ovirt.Server(self.engine, self.mend.path('tls'))
         self.addCleanup(server.close)
+        os.chmod(self.mend.write('password', ovirt.PASSWORD + '\n'), 0o600)
+        self.bridge('ovirt-engine', '--url', server.url, '--ca', self.mend.path('tls/ca.pem'), '--password-file', self.mend.path('password'),
+                    '--poll', '200ms', '--inventory', '2s', *self.credentials())
+
+    def credentials(self):
         os.mkdir(self.mend.path('credentials'), 0o700)
         with open(self.mend.path('credentials/host-' + NODE), 'w') as out:
             out.write(self.mend.mend('enrol', '--host', NODE).stdout)
-        os.chmod(self.mend.write('password', ovirt.PASSWORD + '\n'), 0o600)
-        self.bridge('ovirt-engine', '--url', server.url, '--ca', self.mend.path('tls/ca.pem'), '--password-file', self.mend.path('password'),
-                    '--credentials', self.mend.path('credentials'), '--poll', '200ms', '--inventory', '2s')
+        return ('--credentials', self.mend.path('credentials'))
 
     def bridge(self, system, *options):
         self.mend.start(system, os.path.join(BIN, 'mend-bridge'), system, '--data', self.mend.path('bridge'), '--heartbeat', '1s',
@@ -115,7 +125,7 @@ guests:
                      (path[0] == '*' and name.startswith('service/') and name.endswith(path[1:]))), None)
 
     def all_run(self):
-        for path in ('*/mhdemo', '*/api', '*/front', 'vm/' + MAIL):
+        for path in ('*/' + self.books_name, '*/api', '*/front', 'vm/' + MAIL):
             wait_for(path + ' running', lambda: self.state(path) == 'running', 90, 0.2)
 
     def order(self):
@@ -148,17 +158,16 @@ guests:
 
     def test_the_whole_restarts_in_order(self):
         self.all_run()
-        running = os.path.join(self.old.state, 'mhdemo.running')
-        os.unlink(running)
+        os.unlink(self.books_file)
         wait_for('the start of front', lambda: ('front', 'start') in [each[1:] for each in self.order()], 90, 0.2)
         self.all_run()
         order = self.order()
         self.assertEqual([each[1:] for each in order], [('front', 'stop'), ('api', 'stop'), ('api', 'start'), ('front', 'start')])
-        begun = os.stat(running).st_mtime_ns
+        begun = os.stat(self.books_file).st_mtime_ns
         self.assertTrue(order[1][0] < begun < order[2][0], (order, begun))  # the Matahari service between them
         for action in ('shutdown', 'start'):  # a VM without services we know of is restarted itself
             self.assertEqual(len(self.engine.asked('POST /ovirt-engine/api/vms/%s/%s' % (MAIL, action))), 1, action)
-        story = next(path for path in self.mend.entities() if path.startswith('service/') and path.endswith('/mhdemo'))
+        story = next(path for path in self.mend.entities() if path.startswith('service/') and path.endswith('/' + self.books_name))
         self.assertIn('all-hangs-on-the-books', self.mend.mend('why', story).stdout)
 
 
