@@ -52,6 +52,10 @@ static void look(Deed *deed);
 
 static void deed_end(Deed *deed, const char *error, const char *text, bool refused)
 {
+    DeltacloudVm *vm = g_hash_table_lookup(deed->site->vms, deed->vm);
+
+    if (error == NULL && !kinds[deed->kind].ends && vm != NULL)
+        deltacloud_vm_started(vm);
     log_notice("%s %s: %s%s%s", kinds[deed->kind].method, deed->vm, error == NULL ? "done" : refused ? "refused" : "failed", text != NULL ? ": " : "",
                text != NULL ? text : "");
     if (error == NULL)

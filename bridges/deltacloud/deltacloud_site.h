@@ -44,6 +44,7 @@ typedef struct DeltacloudVm {
     const char *state;         /* as told; NULL: never */
     char *intent, *reason;
     char *wish;                /* a command of ours is ending it, or has: the intent of that; NULL: none */
+    bool ran;                  /* the last that was known for certain is that it runs */
     bool stale;                /* to be told again */
     bool is_here;              /* in the list just read */
 } DeltacloudVm;
@@ -55,6 +56,7 @@ DeltacloudWatch *deltacloud_watch_new(DeltacloudSite *site, const char *folder, 
 void deltacloud_watch_free(DeltacloudWatch *watch);  /* NULL is fine */
 void deltacloud_watch_soon(DeltacloudWatch *watch);  /* something was done; NULL is fine */
 void deltacloud_tell_again(DeltacloudSite *site);    /* the bus was away */
+void deltacloud_vm_started(DeltacloudVm *vm);        /* a command of ours saw it run */
 void deltacloud_vm_free(DeltacloudVm *vm);
 
 /* ---- deltacloud_api.c: requests ------------------------------------------------------------------------------------------------------------- */

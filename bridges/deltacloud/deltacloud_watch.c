@@ -126,6 +126,7 @@ static void now_is(DeltacloudVm *vm, const char *state, const char *intent, cons
         return;
     vm->site->changed = true;
     vm->state = state;
+    vm->ran = strcmp(state, "running") == 0 || (vm->ran && strcmp(state, "unknown") == 0);
     g_free(vm->intent);
     vm->intent = g_strdup(intent);
     g_free(vm->reason);
@@ -135,16 +136,23 @@ static void now_is(DeltacloudVm *vm, const char *state, const char *intent, cons
 
 static void went_down(DeltacloudVm *vm)
 {
-    bool ran = vm->state != NULL && strcmp(vm->state, "stopped") != 0 && strcmp(vm->state, "crashed") != 0;
+    bool is_told = g_strcmp0(vm->state, "stopped") == 0 || g_strcmp0(vm->state, "crashed") == 0;
 
     if (vm->wish != NULL)
         now_is(vm, "stopped", vm->wish, "command");
-    else if (!ran && vm->state != NULL) /* what was told of its end stays true */
+    else if (is_told) /* what was told of its end stays true */
         now_is(vm, vm->state, vm->intent, vm->reason);
-    else if (ran && strcmp(vm->site->settings->stopped, "crashed") == 0)
+    else if (vm->ran && strcmp(vm->site->settings->stopped, "crashed") == 0)
         now_is(vm, "crashed", "none", "unknown");
     else
         now_is(vm, "stopped", "unknown", "unknown");
+}
+
+/* No list need have shown it: when it ends before the next one, that is not the end a command before this one asked for. */
+void deltacloud_vm_started(DeltacloudVm *vm)
+{
+    g_clear_pointer(&vm->wish, g_free);
+    now_is(vm, "running", "none", NULL);
 }
 
 static void judge(DeltacloudVm *vm)
@@ -155,8 +163,7 @@ static void judge(DeltacloudVm *vm)
     case DELTACLOUD_RUNS:
         if (deltacloud_is_ending(vm)) /* our stop has not shown yet */
             return;
-        g_clear_pointer(&vm->wish, g_free);
-        now_is(vm, "running", "none", NULL);
+        deltacloud_vm_started(vm);
         return;
     case DELTACLOUD_DOWN: went_down(vm); return;
     case DELTACLOUD_GONE: now_is(vm, "stopped", "admin", "removed"); return;
@@ -263,6 +270,7 @@ static void save(DeltacloudWatch *watch)
         json_set_string(each, "intent", vm->intent);
         json_set_string(each, "reason", vm->reason);
         json_set_string(each, "wish", vm->wish);
+        json_object_set_new(each, "ran", json_boolean(vm->ran));
         json_object_set_new(json, vm->uuid, each);
     }
     text = json_text(json);
@@ -297,6 +305,7 @@ static bool load(DeltacloudWatch *watch, GError **error)
         vm->intent = g_strdup(json_string_or(each, "intent", NULL));
         vm->reason = g_strdup(json_string_or(each, "reason", NULL));
         vm->wish = g_strdup(json_string_or(each, "wish", NULL));
+        vm->ran = json_is_true(json_object_get(each, "ran"));
         vm->stale = true; /* whoever listens may not have heard */
     }
     return true;

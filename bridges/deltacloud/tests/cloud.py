@@ -43,12 +43,18 @@ class Cloud:
 
     def add(self, id, name, state='RUNNING', address=None):
         with self.lock:
-            self.instances[id] = {'name': name, 'state': state, 'ahead': [], 'address': address or (name + '.public.example.org', 'hostname'), 'offers': None}
+            self.instances[id] = {'name': name, 'state': state, 'ahead': [], 'address': address or (name + '.public.example.org', 'hostname'), 'offers': None,
+                                  'fleeting': False}
 
     def become(self, id, state, offers=None):
         """By itself, or by a person's hand: the API does not say which."""
         with self.lock:
             self.instances[id].update(state=state, ahead=[], offers=offers)
+
+    def end_once_seen(self, id):
+        """It ends as soon as somebody who asked for it alone saw it run."""
+        with self.lock:
+            self.instances[id]['fleeting'] = True
 
     def remove(self, id):
         with self.lock:
@@ -165,7 +171,10 @@ class Handler(BaseHTTPRequestHandler):
                 return self.reply(200, {'instances': [cloud.shown(each, base) for each in cloud.instances]})
             if id not in cloud.instances:
                 raise Fault(404)
-            return self.reply(200, {'instance': cloud.shown(id, base)})
+            shown = cloud.shown(id, base)
+            if cloud.instances[id]['fleeting'] and shown['state'] == 'RUNNING':
+                cloud.instances[id].update(state='STOPPED', ahead=[], fleeting=False)
+            return self.reply(200, {'instance': shown})
         except Fault as fault:
             message, name = ERRORS[fault.args[0]]
             return self.reply(fault.args[0], {'code': fault.args[0], 'message': message, 'error': 'Deltacloud::Exceptions::' + name},

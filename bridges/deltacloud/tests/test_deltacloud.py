@@ -162,6 +162,24 @@ class Healing(Deltacloud):
         self.stay(3)
         self.assertEqual((self.starts(), self.cloud.state(WEB)), (1, 'STOPPED'))
 
+    def test_crash_right_after_a_start_is_not_the_stop_before(self):
+        self.up('--stopped', 'crashed')
+        self.assertIn('rc = 0', self.call('vm_stop', WEB))
+        self.wait_state(WEB, 'stopped', intent='command')
+        self.cloud.end_once_seen(WEB)
+        self.assertIn('rc = 0', self.call('vm_start', WEB))
+        self.assertIn('vm.start', self.wait_why('healed'))
+        self.assertEqual((self.starts(), self.cloud.state(WEB)), (2, 'RUNNING'))
+
+    def test_what_never_ran_did_not_crash(self):
+        self.cloud.become(WEB, 'PENDING', offers=[])
+        self.bridge('--stopped', 'crashed')
+        self.wait_state(WEB, 'unknown')
+        self.cloud.become(WEB, 'STOPPED')
+        self.wait_state(WEB, 'stopped', intent='unknown')
+        self.stay(2)
+        self.assertEqual(self.cloud.done, [])
+
     def test_error_is_unknown_and_nobody_acts(self):
         self.up('--stopped', 'crashed')
         for word in ('ERROR', 'UNKNOWN', 'RECOVERING-FROM-LIGHTNING'):
