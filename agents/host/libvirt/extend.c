@@ -1,9 +1,11 @@
 /* One round for a VM: look what each disk has (in a thread), ask the program for those that want more, one after the other, look again,
- * and let the VM run. What comes for the VM meanwhile begins another round; rounds that failed are repeated with growing pauses. */
+ * and let the VM run. What comes for the VM meanwhile begins another round; rounds that failed are repeated with growing pauses, which grow by
+ * repetition only: a VM that stops, and is resumed and stops again, has its rounds besides. */
 #include "agents/host/libvirt/extend.h"
 
 #include "agents/common/child.h"
 #include "agents/host/libvirt/extend_disk.h"
+#include "agents/host/libvirt/virt_error.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
 #include "lib/base/uuid.h"
@@ -29,8 +31,8 @@ typedef struct Vm { /* lives while something is to be done for it, or to be trie
     char *vm;
     GHashTable *asked; /* disk → reason (static text): beside those that are found to want more */
     GPtrArray *calls;  /* HostCall that wait for the end of the round */
-    bool busy, again;
-    unsigned failures;
+    bool busy, again, is_repeated; /* is_repeated: the round at work is one of those with pauses */
+    unsigned failures;             /* of those, in a row */
     guint retry;
     Child *child;
     struct Round *round;
@@ -44,11 +46,11 @@ typedef struct Round { /* owned by the thread that looks, else by the main loop 
     GPtrArray *rooms;   /* DiskRoom: before */
     GPtrArray *todo;    /* of them, borrowed */
     guint at;
-    bool known, ok;
+    bool gone, known, ok; /* gone: it does not run here; known: what its disks have */
     GString *text;      /* for people, what went wrong or was done */
 } Round;
 
-static void begin(Vm *vm);
+static void begin(Vm *vm, bool is_repeated);
 
 static void round_free(Round *round)
 {
@@ -117,9 +119,12 @@ static void look(Round *round, virDomainPtr domain)
 {
     const char *disk;
     GHashTableIter each;
+    g_autofree char *why = NULL;
 
-    round->rooms = disk_rooms(domain);
+    round->rooms = disk_rooms(domain, &why);
     round->known = round->rooms != NULL;
+    if (!round->known)
+        say(round, "%s", why);
     for (guint i = 0; round->known && i < round->rooms->len; i++) {
         DiskRoom *room = round->rooms->pdata[i];
         bool has_room = disk_room_watch(domain, room, round->extend->options.low_bytes);
@@ -140,12 +145,19 @@ static void do_look(void *data)
 {
     Round *round = data;
     virDomainPtr domain = virDomainLookupByUUIDString(round->connection, round->vm);
+    int active = domain != NULL ? virDomainIsActive(domain) : -1;
+    g_autofree char *why = NULL;
 
     round->ok = true;
-    if (domain != NULL && virDomainIsActive(domain) == 1)
+    round->gone = active == 0 || (domain == NULL && virt_error_is(VIR_ERR_NO_DOMAIN));
+    if (active == 1) {
         look(round, domain);
-    else
+    } else if (round->gone) {
         say(round, "it does not run here");
+    } else {
+        virt_error_take("whether it runs is not known", &why);
+        say(round, "%s", why);
+    }
     if (domain != NULL)
         virDomainFree(domain);
     virConnectClose(round->connection);
@@ -154,7 +166,8 @@ static void do_look(void *data)
 
 static void judge(Round *round, virDomainPtr domain)
 {
-    g_autoptr(GPtrArray) now = disk_rooms(domain);
+    g_autofree char *why = NULL;
+    g_autoptr(GPtrArray) now = disk_rooms(domain, &why);
 
     for (guint i = 0; now != NULL && i < round->todo->len; i++) {
         const DiskRoom *before = round->todo->pdata[i], *after = room_of(now, before->target);
@@ -197,7 +210,7 @@ static gboolean on_retry(void *user)
     Vm *vm = user;
 
     vm->retry = 0;
-    begin(vm);
+    begin(vm, true);
     return G_SOURCE_REMOVE;
 }
 
@@ -214,17 +227,17 @@ static void answer_calls(Vm *vm, const Round *round)
 
 static void round_over(Vm *vm, Round *round)
 {
-    bool worked = round->todo->len > 0, ok = round->ok, known = round->known;
+    bool ok = round->ok, was_wanted = round->todo->len > 0 || !round->known, gone = round->gone;
 
-    if (worked)
+    if (was_wanted && !gone)
         log_notice("vm %s: room for its disks: %s", vm->vm, round->text->str);
     answer_calls(vm, round);
     round_free(round);
     vm->busy = false;
-    vm->failures = ok ? 0 : vm->failures + 1;
+    vm->failures = ok ? 0 : vm->is_repeated ? vm->failures + 1 : MAX(vm->failures, 1);
     if (vm->again) {
-        begin(vm);
-    } else if (!ok && known && worked) {
+        begin(vm, false);
+    } else if (!ok && was_wanted && !gone) { /* also when nothing is known: it may stand for want of space */
         vm->retry = g_timeout_add_seconds(MIN((unsigned) RETRY_FIRST_S << MIN(vm->failures - 1, 8), RETRY_MAX_S), on_retry, vm);
     } else {
         g_hash_table_remove(vm->extend->vms, vm->vm);
@@ -354,7 +367,7 @@ static void on_looked(void *data)
     ask_next(vm, round);
 }
 
-static void begin(Vm *vm)
+static void begin(Vm *vm, bool is_repeated)
 {
     Extend *extend = vm->extend;
     Round *round = g_new0(Round, 1);
@@ -364,6 +377,7 @@ static void begin(Vm *vm)
     vm->retry = 0;
     vm->busy = true;
     vm->again = false;
+    vm->is_repeated = is_repeated;
     *round = (Round){.extend = extend, .vm = g_strdup(vm->vm), .asked = g_steal_pointer(&vm->asked), .todo = g_ptr_array_new(), .text = g_string_new(NULL)};
     vm->asked = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     round->connection = extend->options.connection(extend->options.user);
@@ -395,7 +409,7 @@ static void begin_or_queue(Vm *vm)
     if (vm->busy)
         vm->again = true;
     else
-        begin(vm);
+        begin(vm, false);
 }
 
 /* ---- what comes ------------------------------------------------------------------------------------------------------------------------- */
@@ -422,7 +436,7 @@ static void on_call(HostCall *call, void *user)
     }
     g_ptr_array_add(vm->calls, call);
     if (!vm->busy) /* else it is at it, for whatever needs it */
-        begin(vm);
+        begin(vm, false);
 }
 
 void extend_event(Extend *extend, const DomainEvent *event)

@@ -3,6 +3,7 @@
 #include "agents/host/libvirt/extend_disk.h"
 
 #include "agents/host/libvirt/domain_xml.h"
+#include "agents/host/libvirt/virt_error.h"
 
 #include <libvirt/virterror.h>
 #include <stdlib.h>
@@ -35,10 +36,8 @@ static bool measure(virDomainPtr domain, DiskRoom *room)
     struct statvfs fs;
     bool is_block = strcmp(room->type, "block") == 0;
 
-    if (virDomainGetBlockInfo(domain, room->target, &info, 0) < 0) {
-        virResetLastError();
+    if (virDomainGetBlockInfo(domain, room->target, &info, 0) < 0)
         return false;
-    }
     room->capacity_bytes = info.capacity;
     room->physical_bytes = info.physical;
     room->used_bytes = is_block ? info.allocation : info.physical;
@@ -50,33 +49,47 @@ static bool measure(virDomainPtr domain, DiskRoom *room)
     return true;
 }
 
-GPtrArray *disk_rooms(virDomainPtr domain)
+/* NULL: none that could grow here. (transfer full) */
+static DiskRoom *room_new(const DomainDisk *disk)
+{
+    const char *type = disk->type != NULL ? disk->type : "file";
+    DiskRoom *room;
+
+    if (disk->readonly || disk->source == NULL || disk->target == NULL || (strcmp(type, "file") != 0 && strcmp(type, "block") != 0))
+        return NULL;
+    room = g_new0(DiskRoom, 1);
+    room->target = g_strdup(disk->target);
+    room->path = g_strdup(disk->source);
+    room->type = g_strdup(type);
+    room->format = g_strdup(disk->format != NULL ? disk->format : "raw");
+    return room;
+}
+
+GPtrArray *disk_rooms(virDomainPtr domain, char **ret_why)
 {
     char *text = virDomainGetXMLDesc(domain, 0);
     g_autoptr(DomainXml) xml = text != NULL ? domain_xml_parse(text, NULL) : NULL;
     virDomainDiskError errors[DOMAIN_XML_DISKS_MAX];
     int n_errors = xml != NULL ? virDomainGetDiskErrors(domain, errors, G_N_ELEMENTS(errors), 0) : 0;
     g_autoptr(GPtrArray) rooms = g_ptr_array_new_with_free_func((GDestroyNotify) disk_room_free);
+    bool known = xml != NULL;
 
     free(text);
-    for (guint i = 0; xml != NULL && i < xml->disks->len; i++) {
-        const DomainDisk *disk = xml->disks->pdata[i];
-        DiskRoom *room;
+    for (guint i = 0; known && i < xml->disks->len; i++) {
+        DiskRoom *room = room_new(xml->disks->pdata[i]);
 
-        if (disk->readonly || disk->source == NULL || disk->target == NULL)
+        if (room == NULL)
             continue;
-        room = g_new0(DiskRoom, 1);
-        *room = (DiskRoom){.target = g_strdup(disk->target), .path = g_strdup(disk->source), .type = g_strdup(disk->type != NULL ? disk->type : "file"),
-                           .format = g_strdup(disk->format != NULL ? disk->format : "raw"), .is_full = is_full(errors, n_errors, disk->target)};
-        if (measure(domain, room))
-            g_ptr_array_add(rooms, room);
-        else
-            disk_room_free(room);
+        room->is_full = is_full(errors, n_errors, room->target);
+        g_ptr_array_add(rooms, room);
+        known = measure(domain, room);
     }
     for (int i = 0; i < n_errors; i++)
         free(errors[i].disk);
+    if (!known)
+        virt_error_take("what its disks have is not known", ret_why);
     virResetLastError();
-    return xml != NULL ? g_steal_pointer(&rooms) : NULL;
+    return known ? g_steal_pointer(&rooms) : NULL;
 }
 
 bool disk_room_watch(virDomainPtr domain, const DiskRoom *room, uint64_t low_bytes)

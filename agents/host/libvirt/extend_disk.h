@@ -17,8 +17,9 @@ typedef struct DiskRoom {
 } DiskRoom;
 
 void disk_room_free(DiskRoom *room);
-/* The disks that are written to and lie in files or on devices. (transfer full) of DiskRoom; NULL: libvirt's error stands. */
-GPtrArray *disk_rooms(virDomainPtr domain);
+/* The disks that are written to and lie in files or on devices. (transfer full) of DiskRoom. NULL: of one of them, or of all, libvirt does not
+ * say it now; @ret_why (transfer full) has what it says instead. */
+GPtrArray *disk_rooms(virDomainPtr domain, char **ret_why);
 /* QEMU tells once that the image grows beyond what leaves @low_bytes. False: it is beyond already. One that cannot grow: true, nothing set. */
 bool disk_room_watch(virDomainPtr domain, const DiskRoom *room, uint64_t low_bytes);
 /* Lets a VM run that stands for want of space, when no other disk of it fails. True: it runs, or did not stand. */
