@@ -1,7 +1,7 @@
 /* mend-bridge alertmanager: Mend's incidents become alerts, alerts become signs that policies may act on. Either way alone, or both. */
 #include "bridges/alertmanager/alert_out.h"
 #include "bridges/alertmanager/alert_rules.h"
-#include "bridges/alertmanager/alert_vm.h"
+#include "bridges/common/sign_vm.h"
 #include "bridges/alertmanager/alerts.h"
 #include "bridges/common/http_server.h"
 #include "lib/base/clock.h"
@@ -24,7 +24,7 @@ typedef struct State {
     const AlertSettings *settings;
     AlertOut *out;
     AlertRules *rules;
-    GPtrArray *vms;      /* of AlertVm, as the rules' vms */
+    GPtrArray *vms;      /* of SignVm, as the rules' vms */
     HttpServer *server;
     char *last_why;
 } State;
@@ -73,7 +73,7 @@ static bool take_alert(State *state, const json_t *alert)
         return word == ALERT_IGNORED;
     text = g_strdup_printf("%s: %.400s", fires ? "alert" : "resolved", said_in(alert));
     g_autofree char *valid = g_utf8_make_valid(text, -1);
-    if (alert_vm_take(state->vms->pdata[vm], service, fingerprint, fires, valid))
+    if (sign_vm_take(state->vms->pdata[vm], service, fingerprint, fires, valid))
         return true;
     log_warning("alert %s: too many alerts of this kind: it is not taken", service);
     return false;
@@ -171,7 +171,7 @@ static bool start_in(State *state, GError **error)
     names = alert_rules_vms(state->rules);
     for (guint i = 0; i < names->len; i++) {
         const AlertVmName *name = names->pdata[i];
-        AlertVm *vm = alert_vm_new(state->bridge, name->name, name->id, error);
+        SignVm *vm = sign_vm_new(state->bridge, &(SignVmOptions){ .product = "mend-alerts", .name = name->name, .id = name->id }, error);
 
         if (vm == NULL)
             return false;
@@ -180,7 +180,7 @@ static bool start_in(State *state, GError **error)
     if ((state->server = http_server_new(&options, error)) == NULL)
         return false;
     for (guint i = 0; i < state->vms->len; i++)
-        alert_vm_start(state->vms->pdata[i]);
+        sign_vm_start(state->vms->pdata[i]);
     log_notice("webhooks come in at %s, about %u VMs", http_server_url(state->server), state->vms->len);
     return true;
 }
@@ -206,7 +206,7 @@ static void *start(Bridge *bridge, const void *settings, GError **error)
     state = g_new0(State, 1);
     state->bridge = bridge;
     state->settings = settings;
-    state->vms = g_ptr_array_new_with_free_func((GDestroyNotify) alert_vm_free);
+    state->vms = g_ptr_array_new_with_free_func((GDestroyNotify) sign_vm_free);
     if (start_out(state, error) && start_in(state, error))
         return state;
     stop(state);
@@ -220,7 +220,7 @@ static void end(void *data)
     g_clear_pointer(&state->server, http_server_free);
     g_clear_pointer(&state->out, alert_out_free);
     for (guint i = 0; i < state->vms->len; i++)
-        alert_vm_close(state->vms->pdata[i]);
+        sign_vm_close(state->vms->pdata[i]);
 }
 
 const BridgeSystem bridge_alertmanager = { .name = "alertmanager", .about = "Prometheus' Alertmanager: incidents become alerts, alerts become signs", .rows = rows,

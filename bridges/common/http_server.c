@@ -11,13 +11,24 @@
 #include <string.h>
 
 #define BODY_MAX (1 << 20)
+#define ADMISSIONS_MAX 100
+#define TOKEN_WANTED "a token is wanted: Authorization: Bearer …, or X-Auth-Token"
 
 struct HttpServer {
     SoupServer *soup;
     char *path, *token_file, *url;
     size_t max_body_bytes;
+    bool gets;
     HttpServerFn fn;
+    HttpAdmitFn admit;
+    GPtrArray *admissions; /* of HttpAdmission: requests that wait */
     void *user;
+};
+
+struct HttpAdmission {
+    HttpServer *server;    /* NULL: it is gone */
+    SoupServerMessage *message;
+    char *path;
 };
 
 void http_reply_error(HttpReply *reply, unsigned status, const char *format, ...)
@@ -34,10 +45,16 @@ void http_reply_error(HttpReply *reply, unsigned status, const char *format, ...
 
 /* ---- one request ------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_allowed(const HttpServer *server, SoupServerMessage *message, HttpReply *reply)
+static const char *token_of(SoupServerMessage *message)
 {
     SoupMessageHeaders *headers = soup_server_message_get_request_headers(message);
-    const char *bearer = soup_message_headers_get_one(headers, "Authorization"), *token = soup_message_headers_get_one(headers, "X-Auth-Token");
+    const char *bearer = soup_message_headers_get_one(headers, "Authorization");
+
+    return bearer != NULL && g_ascii_strncasecmp(bearer, "Bearer ", 7) == 0 ? bearer + 7 : soup_message_headers_get_one(headers, "X-Auth-Token");
+}
+
+static bool is_allowed(const HttpServer *server, const char *token, HttpReply *reply)
+{
     g_autoptr(GError) error = NULL;
     char *wanted;
     bool same;
@@ -50,15 +67,19 @@ static bool is_allowed(const HttpServer *server, SoupServerMessage *message, Htt
         http_reply_error(reply, 500, "the token cannot be read here");
         return false;
     }
-    if (bearer != NULL && g_ascii_strncasecmp(bearer, "Bearer ", 7) == 0)
-        token = bearer + 7;
     same = token != NULL && strlen(token) == strlen(wanted) && CRYPTO_memcmp(token, wanted, strlen(wanted)) == 0;
     http_secret_free(wanted);
     if (!same)
-        http_reply_error(reply, 401, token == NULL ? "a token is wanted: Authorization: Bearer …, or X-Auth-Token" : "not the token that is wanted");
+        http_reply_error(reply, 401, token == NULL ? TOKEN_WANTED : "not the token that is wanted");
     return same;
 }
 
+static bool is_ours(const HttpServer *server, const char *path)
+{
+    return g_str_has_suffix(server->path, "/") ? g_str_has_prefix(path, server->path) : strcmp(path, server->path) == 0;
+}
+
+/* Once it is known that it may. */
 static void answer(HttpServer *server, SoupServerMessage *message, const char *path, HttpReply *reply)
 {
     g_autoptr(GBytes) bytes = NULL;
@@ -67,16 +88,6 @@ static void answer(HttpServer *server, SoupServerMessage *message, const char *p
     gsize length = 0;
     const char *text;
 
-    if (strcmp(path, server->path) != 0) {
-        http_reply_error(reply, 404, "there is only %s here", server->path);
-        return;
-    }
-    if (soup_server_message_get_method(message) != SOUP_METHOD_POST) {
-        http_reply_error(reply, 405, "POST is wanted");
-        return;
-    }
-    if (!is_allowed(server, message, reply))
-        return;
     bytes = soup_message_body_flatten(soup_server_message_get_request_body(message));
     text = g_bytes_get_data(bytes, &length);
     body = text != NULL ? json_parse(text, length, "body", &error) : NULL;
@@ -86,22 +97,71 @@ static void answer(HttpServer *server, SoupServerMessage *message, const char *p
         server->fn(path, body, reply, server->user);
 }
 
-static void on_request(SoupServer *soup, SoupServerMessage *message, const char *path, GHashTable *query, void *user)
+static void send_reply(SoupServerMessage *message, HttpReply *reply)
+{
+    g_autofree char *text = NULL;
+
+    soup_server_message_set_status(message, reply->status != 0 ? reply->status : 200, NULL);
+    if (reply->status == 401)
+        soup_message_headers_replace(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
+    if (reply->body != NULL) {
+        text = json_text(reply->body);
+        soup_server_message_set_response(message, "application/json", SOUP_MEMORY_COPY, text, strlen(text));
+    }
+    json_decref(reply->body);
+}
+
+static void ask_admission(HttpServer *server, SoupServerMessage *message, const char *path, const char *token)
+{
+    HttpAdmission *admission = g_new0(HttpAdmission, 1);
+
+    *admission = (HttpAdmission) { server, g_object_ref(message), g_strdup(path) };
+    g_ptr_array_add(server->admissions, admission);
+    soup_server_message_pause(message);
+    server->admit(admission, token, server->user);
+}
+
+void http_admission_answer(HttpAdmission *admission, unsigned status, const char *why)
 {
     HttpReply reply = { 0 };
-    g_autofree char *text = NULL;
+
+    if (admission->server != NULL) {
+        g_ptr_array_remove_fast(admission->server->admissions, admission);
+        if (why != NULL)
+            http_reply_error(&reply, status, "%s", why);
+        else
+            answer(admission->server, admission->message, admission->path, &reply);
+        send_reply(admission->message, &reply);
+        soup_server_message_unpause(admission->message);
+    }
+    g_object_unref(admission->message);
+    g_free(admission->path);
+    g_free(admission);
+}
+
+static void on_request(SoupServer *soup, SoupServerMessage *message, const char *path, GHashTable *query, void *user)
+{
+    HttpServer *server = user;
+    const char *token = token_of(message), *method = soup_server_message_get_method(message);
+    HttpReply reply = { 0 };
 
     if (soup_server_message_get_status(message) != 0)
         return; /* refused while it came */
-    answer(user, message, path, &reply);
-    soup_server_message_set_status(message, reply.status != 0 ? reply.status : 200, NULL);
-    if (reply.status == 401)
-        soup_message_headers_replace(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
-    if (reply.body != NULL) {
-        text = json_text(reply.body);
-        soup_server_message_set_response(message, "application/json", SOUP_MEMORY_COPY, text, strlen(text));
+    if (!is_ours(server, path)) {
+        http_reply_error(&reply, 404, "there is only %s here", server->path);
+    } else if (server->gets && method == SOUP_METHOD_GET) {
+        server->fn(path, NULL, &reply, server->user);
+    } else if (method != SOUP_METHOD_POST) {
+        http_reply_error(&reply, 405, "POST is wanted");
+    } else if (server->admit != NULL && token != NULL && server->admissions->len < ADMISSIONS_MAX) {
+        ask_admission(server, message, path, token);
+        return;
+    } else if (server->admit != NULL) {
+        http_reply_error(&reply, token == NULL ? 401 : 503, token == NULL ? TOKEN_WANTED : "too many requests wait to be let in");
+    } else if (is_allowed(server, token, &reply)) {
+        answer(server, message, path, &reply);
     }
-    json_decref(reply.body);
+    send_reply(message, &reply);
 }
 
 static void on_chunk(SoupServerMessage *message, GBytes *chunk, HttpServer *server)
@@ -163,7 +223,7 @@ HttpServer *http_server_new(const HttpServerOptions *o, GError **error)
     if (address == NULL)
         return NULL;
     here = g_inet_address_get_is_loopback(g_inet_socket_address_get_address(G_INET_SOCKET_ADDRESS(address)));
-    if (!here && o->token_file == NULL) {
+    if (!here && o->token_file == NULL && o->admit == NULL) {
         g_set_error(error, HTTP_ERROR, HTTP_ERROR_SETTINGS, "--listen %s is open to other machines: --token-file is needed, so that not everybody can say what is ill", o->listen);
         return NULL;
     }
@@ -174,7 +234,10 @@ HttpServer *http_server_new(const HttpServerOptions *o, GError **error)
     server->path = g_strdup(o->path);
     server->token_file = g_strdup(o->token_file);
     server->max_body_bytes = o->max_body_bytes != 0 ? o->max_body_bytes : BODY_MAX;
+    server->gets = o->gets;
     server->fn = o->fn;
+    server->admit = o->admit;
+    server->admissions = g_ptr_array_new();
     server->user = o->user;
     if (certificate != NULL)
         soup_server_set_tls_certificate(server->soup, certificate);
@@ -187,6 +250,9 @@ void http_server_free(HttpServer *server)
 {
     if (server == NULL)
         return;
+    for (guint i = 0; i < server->admissions->len; i++)
+        ((HttpAdmission *) server->admissions->pdata[i])->server = NULL; /* whoever was asked answers yet */
+    g_ptr_array_unref(server->admissions);
     soup_server_disconnect(server->soup);
     g_object_unref(server->soup);
     g_free(server->path);

@@ -1,4 +1,4 @@
-#include "bridges/alertmanager/alert_vm.h"
+#include "bridges/common/sign_vm.h"
 
 #include "lib/base/clock.h"
 #include "lib/base/file.h"
@@ -12,25 +12,25 @@
 #define FIRING_MAX   1000 /* of one service */
 #define KEPT_MAX     (4 << 20)
 
-typedef struct AlertService {
+typedef struct SignService {
     char *name, *text;
     GHashTable *firing; /* fingerprints */
     QmfObject *object;
     bool failed, previous, untold;
     uint64_t sequence;
     int64_t since_us;
-} AlertService;
+} SignService;
 
-struct AlertVm {
+struct SignVm {
     BridgeAgent *agent;
     const QmfClass *class, *event;
-    GHashTable *services; /* name → AlertService */
+    GHashTable *services; /* name → SignService */
     QmfObject *guest;
     uint64_t sequence;
     bool online;
 };
 
-static Value *values_of(const AlertService *service)
+static Value *values_of(const SignService *service)
 {
     Value *v = value_map();
     const char *const texts[][2] = { { "name", service->name }, { "standard", "alert" }, { "provider", "" }, { "agent", "alertmanager" },
@@ -45,7 +45,7 @@ static Value *values_of(const AlertService *service)
     return v;
 }
 
-static void tell(AlertVm *vm, AlertService *service)
+static void tell(SignVm *vm, SignService *service)
 {
     g_autoptr(Value) values = NULL;
     const char *key;
@@ -61,42 +61,42 @@ static void tell(AlertVm *vm, AlertService *service)
 
 static void on_online(bool online, void *user)
 {
-    AlertVm *vm = user;
+    SignVm *vm = user;
     GHashTableIter iter;
     void *value;
 
     vm->online = online;
     g_hash_table_iter_init(&iter, vm->services);
     while (online && g_hash_table_iter_next(&iter, NULL, &value))
-        if (((AlertService *) value)->untold)
+        if (((SignService *) value)->untold)
             tell(vm, value);
 }
 
 static void on_heartbeat(QmfAgent *agent, void *user)
 {
-    const AlertVm *vm = user;
+    const SignVm *vm = user;
     Value *digest = value_map();
     GHashTableIter iter;
     void *value;
 
     g_hash_table_iter_init(&iter, vm->services);
     while (g_hash_table_iter_next(&iter, NULL, &value))
-        value_set(digest, ((const AlertService *) value)->name, value_string(((const AlertService *) value)->failed ? "failed" : "running"));
+        value_set(digest, ((const SignService *) value)->name, value_string(((const SignService *) value)->failed ? "failed" : "running"));
     qmf_agent_set_attribute(agent, "mend.services", digest);
     qmf_agent_set_attribute(agent, "mend.event_sequence", value_uint(VALUE_UINT64, vm->sequence));
 }
 
 static void on_method(QmfCall *call, void *user)
 {
-    command_gate_raise(bridge_agent_gate(((AlertVm *) user)->agent), call, COMMAND_ERROR_UNKNOWN,
-                       "an alert is a sign: nothing is started or stopped by it; a rule of its own says what to do (vm.reboot, service.restart of another service, notify)");
+    command_gate_raise(bridge_agent_gate(((SignVm *) user)->agent), call, COMMAND_ERROR_UNKNOWN,
+                       "this is a sign: nothing is started or stopped by it; a rule of its own says what to do (vm.reboot, service.restart of another service, notify)");
 }
 
 /* ---- services ---------------------------------------------------------------------------------------------------------------------- */
 
 static void service_free(void *data)
 {
-    AlertService *service = data;
+    SignService *service = data;
 
     g_free(service->name);
     g_free(service->text);
@@ -104,16 +104,16 @@ static void service_free(void *data)
     g_free(service);
 }
 
-static AlertService *ensure(AlertVm *vm, const char *name)
+static SignService *ensure(SignVm *vm, const char *name)
 {
-    AlertService *service = g_hash_table_lookup(vm->services, name);
+    SignService *service = g_hash_table_lookup(vm->services, name);
     g_autofree char *object = g_strconcat("service:", name, NULL);
 
     if (service != NULL || g_hash_table_size(vm->services) >= SERVICES_MAX)
         return service;
-    service = g_new0(AlertService, 1);
+    service = g_new0(SignService, 1);
     service->name = g_strdup(name);
-    service->text = g_strdup("no alert");
+    service->text = g_strdup("nothing was said of it");
     service->firing = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     service->since_us = clock_wall_us();
     service->untold = true;
@@ -122,7 +122,7 @@ static AlertService *ensure(AlertVm *vm, const char *name)
     return service;
 }
 
-static void keep(const AlertVm *vm)
+static void keep(const SignVm *vm)
 {
     g_autoptr(json_t) all = json_object();
     g_autofree char *path = g_build_filename(bridge_agent_data(vm->agent), "alerts.json", NULL), *text = NULL;
@@ -132,7 +132,7 @@ static void keep(const AlertVm *vm)
 
     g_hash_table_iter_init(&iter, vm->services);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const AlertService *service = value;
+        const SignService *service = value;
         json_t *firing = json_array();
 
         g_hash_table_iter_init(&each, service->firing);
@@ -145,7 +145,7 @@ static void keep(const AlertVm *vm)
         log_warning("which alerts fire is not kept: %s", error->message);
 }
 
-static void judge(AlertVm *vm, AlertService *service, const char *text)
+static void judge(SignVm *vm, SignService *service, const char *text)
 {
     bool failed = g_hash_table_size(service->firing) > 0;
 
@@ -162,9 +162,9 @@ static void judge(AlertVm *vm, AlertService *service, const char *text)
         tell(vm, service);
 }
 
-bool alert_vm_take(AlertVm *vm, const char *name, const char *fingerprint, bool fires, const char *text)
+bool sign_vm_take(SignVm *vm, const char *name, const char *fingerprint, bool fires, const char *text)
 {
-    AlertService *service = ensure(vm, name);
+    SignService *service = ensure(vm, name);
 
     if (service == NULL || (fires && g_hash_table_size(service->firing) >= FIRING_MAX && !g_hash_table_contains(service->firing, fingerprint)))
         return false;
@@ -177,7 +177,7 @@ bool alert_vm_take(AlertVm *vm, const char *name, const char *fingerprint, bool 
     return true;
 }
 
-static void load(AlertVm *vm)
+static void load(SignVm *vm)
 {
     g_autofree char *path = g_build_filename(bridge_agent_data(vm->agent), "alerts.json", NULL), *text = file_read_line(path, KEPT_MAX, NULL);
     g_autoptr(json_t) all = text != NULL ? json_parse(text, strlen(text), path, NULL) : NULL;
@@ -185,7 +185,7 @@ static void load(AlertVm *vm)
     json_t *kept;
 
     json_object_foreach(all, name, kept) {
-        AlertService *service = ensure(vm, name);
+        SignService *service = ensure(vm, name);
         const json_t *firing = json_object_get(kept, "firing");
 
         for (size_t i = 0; service != NULL && i < json_array_size(firing); i++)
@@ -198,18 +198,18 @@ static void load(AlertVm *vm)
 
 /* ---- life -------------------------------------------------------------------------------------------------------------------------- */
 
-AlertVm *alert_vm_new(Bridge *bridge, const char *name, const char *id, GError **error)
+SignVm *sign_vm_new(Bridge *bridge, const SignVmOptions *o, GError **error)
 {
     static const char *const capabilities[] = { "control-queue", "service-events", "commands", "bridge", NULL };
-    AlertVm *vm = g_new0(AlertVm, 1);
-    const BridgeAgentOptions options = { .product = ALERTS_PRODUCT, .user_prefix = "agent-", .id = id, .hostname = name, .capabilities = capabilities,
+    SignVm *vm = g_new0(SignVm, 1);
+    const BridgeAgentOptions options = { .product = o->product, .user_prefix = "agent-", .id = o->id, .hostname = o->name, .capabilities = capabilities,
                                          .on_online = on_online, .on_heartbeat = on_heartbeat, .user = vm };
     const QmfClass *guest = qmf_schema_find(qmf_schema_builtin(), PACKAGE, "Guest");
 
     vm->services = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, service_free);
     vm->agent = bridge_agent_new(bridge, &options, error);
     if (vm->agent == NULL) {
-        alert_vm_free(vm);
+        sign_vm_free(vm);
         return NULL;
     }
     vm->class = qmf_schema_find(qmf_schema_builtin(), PACKAGE, "Service");
@@ -223,10 +223,10 @@ AlertVm *alert_vm_new(Bridge *bridge, const char *name, const char *id, GError *
     return vm;
 }
 
-void alert_vm_start(AlertVm *vm) { bridge_agent_start(vm->agent); }
-void alert_vm_close(AlertVm *vm) { bridge_agent_close(vm->agent); }
+void sign_vm_start(SignVm *vm) { bridge_agent_start(vm->agent); }
+void sign_vm_close(SignVm *vm) { bridge_agent_close(vm->agent); }
 
-void alert_vm_free(AlertVm *vm)
+void sign_vm_free(SignVm *vm)
 {
     if (vm == NULL)
         return;
