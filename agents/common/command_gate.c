@@ -201,11 +201,9 @@ void command_gate_return(CommandGate *gate, QmfCall *call, Value *outputs, const
     qmf_call_return(call, outputs);
 }
 
-void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, const char *text)
+static void raise_as(CommandGate *gate, QmfCall *call, bool refused, const char *error, const char *text)
 {
     Running *running = running_of(gate, call);
-    bool refused = strcmp(error, COMMAND_ERROR_UNKNOWN) == 0 || strcmp(error, COMMAND_ERROR_ARGUMENT) == 0 ||
-                   strcmp(error, COMMAND_ERROR_NOT_FOUND) == 0 || strcmp(error, COMMAND_ERROR_UNSAFE) == 0;
     const LedgerAnswer answer = {.state = refused ? RESULT_REFUSED : RESULT_FAILED, .error = error, .text = text, .exception = true,
                                  .started_us = running != NULL ? running->started_us : 0, .ended_us = clock_wall_us()};
 
@@ -213,6 +211,15 @@ void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, con
         running_end(gate, running, &answer);
     qmf_call_raise(call, text, NULL);
 }
+
+void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, const char *text)
+{
+    static const char *const refusals[] = { COMMAND_ERROR_UNKNOWN, COMMAND_ERROR_ARGUMENT, COMMAND_ERROR_NOT_FOUND, COMMAND_ERROR_UNSAFE, NULL };
+
+    raise_as(gate, call, g_strv_contains(refusals, error), error, text);
+}
+
+void command_gate_decline(CommandGate *gate, QmfCall *call, const char *text) { raise_as(gate, call, true, COMMAND_ERROR_FAILED, text); }
 
 void command_gate_raise_object(CommandGate *gate, QmfCall *call, const char *error, const QmfClass *class, Value *values, const char *text)
 {

@@ -20,6 +20,8 @@ void command_gate_return(CommandGate *gate, QmfCall *call, Value *outputs, const
 /* Nothing was done, or nothing can be said in outputs: an exception with @text. @error: COMMAND_ERROR_…; UNKNOWN, ARGUMENT, NOT_FOUND
  * and UNSAFE count as refused. */
 void command_gate_raise(CommandGate *gate, QmfCall *call, const char *error, const char *text);
+/* Nothing was done, and it may be tried again, later or elsewhere: refused, with COMMAND_ERROR_FAILED. */
+void command_gate_decline(CommandGate *gate, QmfCall *call, const char *text);
 
 /* Nothing can be said in outputs, and the exception is an object of @class. @values: (transfer full), map. */
 void command_gate_raise_object(CommandGate *gate, QmfCall *call, const char *error, const QmfClass *class, Value *values, const char *text);

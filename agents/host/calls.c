@@ -101,3 +101,9 @@ void host_call_refused(HostCall *call, const char *error, const char *text)
     command_gate_raise(call->host->gate, call->call, error, text);
     g_free(call);
 }
+
+void host_call_declined(HostCall *call, const char *text)
+{
+    command_gate_decline(call->host->gate, call->call, text);
+    g_free(call);
+}

@@ -58,6 +58,8 @@ void host_call_done(HostCall *call, const char *state, Value *values, const char
 void host_call_failed(HostCall *call, const char *error, Value *values, const char *text);
 /* Nothing was done. @error: COMMAND_ERROR_ARGUMENT, NOT_FOUND, UNKNOWN … */
 void host_call_refused(HostCall *call, const char *error, const char *text);
+/* Nothing was done here, and another host, or this one later, may do it: the policy tries again, where a refusal ends its step. */
+void host_call_declined(HostCall *call, const char *text);
 
 /* ---- work that blocks -------------------------------------------------------------------------------------------------------------- */
 

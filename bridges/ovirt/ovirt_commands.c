@@ -52,7 +52,7 @@ typedef struct Deed {
     char *trouble;    /* why it may not have been done, for people */
 } Deed;
 
-/* NOT_HERE: refused, and another host may do it, or this one later. */
+/* NOT_HERE: another host may do it, or this one later. */
 typedef enum { LOOK_WAIT, LOOK_DONE, LOOK_REFUSE, LOOK_NOT_HERE, LOOK_FAIL, LOOK_ACT } Verdict;
 
 static void look(Deed *deed);
@@ -80,6 +80,8 @@ static void deed_end(Deed *deed, const char *error, const char *text, bool refus
         ovirt_past_unwish(&vm->past);
     if (error == NULL)
         host_call_done(deed->call, kinds[deed->kind].ends ? "stopped" : "running", NULL, text);
+    else if (refused && strcmp(error, COMMAND_ERROR_FAILED) == 0)
+        host_call_declined(deed->call, text);
     else if (refused)
         host_call_refused(deed->call, error, text);
     else
