@@ -113,7 +113,7 @@ static const char *answer_of(const EngineOutputs *outputs, guint from, bool *ret
         const char *record = output->kind == OUTPUT_RECORD ? json_string_or(output->json, "record", "") : "";
 
         *ret_refused = strcmp(record, "operator.refused") == 0;
-        if (*ret_refused || g_str_has_prefix(record, "quiet.") || strcmp(record, "approval") == 0)
+        if (*ret_refused || g_str_has_prefix(record, "quiet.") || g_str_has_prefix(record, "asked.") || strcmp(record, "approval") == 0)
             text = json_string_or(output->json, "text", "");
         if (*ret_refused)
             break;

@@ -27,6 +27,7 @@ Engine *engine_new(Policy *policy)
     due_heap_init(&engine->due);
     engine->closed = g_ptr_array_new_with_free_func((GDestroyNotify) incident_free);
     engine->quiets = g_ptr_array_new_with_free_func((GDestroyNotify) quiet_state_free);
+    engine->stopped = g_ptr_array_new_with_free_func((GDestroyNotify) stopped_app_free);
     engine->jobs = g_ptr_array_new_with_free_func((GDestroyNotify) job_free);
     engine->budgets = budgets_new();
     engine->numbers = g_hash_table_new(g_int64_hash, g_int64_equal);
@@ -57,6 +58,7 @@ void engine_free(Engine *engine)
     due_heap_clear(&engine->due);
     g_ptr_array_unref(engine->closed);
     g_ptr_array_unref(engine->quiets);
+    g_ptr_array_unref(engine->stopped);
     g_ptr_array_unref(engine->jobs);
     g_ptr_array_unref(engine->troubles);
     budgets_free(engine->budgets);
@@ -562,6 +564,7 @@ static void step_policy(Stage *s, Policy *policy)
     watches_of_policy(s->engine);
     controllers_of_policy(s->engine);
     mom_of_policy(s->engine);
+    asked_of_policy(s);
     policy_unref(old);
     put_record(s, "policy", NULL, NULL, json_pack("{s:s, s:s}", "name", policy->name, "version", policy->version), "policy %s is in force",
                policy->name);

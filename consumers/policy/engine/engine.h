@@ -28,10 +28,10 @@ typedef enum { INPUT_KINDS(X) INPUT_N } InputKind;
 
 /* pause, resume: the kill switch, kept over restarts. retry, close, approve, deny: @target's incident. maintain, silence, hold: a Quiet for @target
  * (arguments "until_us", "comment", "actions"); release: ends it. confirm-off: a person's word that @target (host or VM) is off.
- * unquarantine: @target takes VMs again. */
-#define OPERATOR_VERBS_TEXT "pause resume retry close approve deny maintain silence hold release confirm-off unquarantine"
+ * unquarantine: @target takes VMs again. start, stop: the application app/NAME, which then stays so (asked.h). */
+#define OPERATOR_VERBS_TEXT "pause resume retry close approve deny maintain silence hold release confirm-off unquarantine start stop"
 #define OPERATOR_VERBS "pause", "resume", "retry", "close", "approve", "deny", "maintain", "silence", "hold", "release", "confirm-off", \
-                       "unquarantine"
+                       "unquarantine", "start", "stop"
 
 typedef struct EngineInput { /* borrowed by engine_step */
     InputKind kind;

@@ -3,6 +3,7 @@
 #define MEND_POLICY_ENGINE_PRIVATE_H
 
 #include "consumers/policy/engine/action.h"
+#include "consumers/policy/engine/asked.h"
 #include "consumers/policy/engine/controller.h"
 #include "consumers/policy/engine/engine.h"
 #include "consumers/policy/engine/facts.h"
@@ -72,6 +73,7 @@ struct Engine {
     int64_t paused_since_us;
     GPtrArray *closed;             /* of Incident, owned: until the end of the step, so that whoever holds one sees that it is closed */
     GPtrArray *quiets;             /* of QuietState, owned */
+    GPtrArray *stopped;            /* of StoppedApp, owned */
     GPtrArray *jobs;               /* of Job, owned */
     Budgets *budgets;              /* asks are named by incident number */
     DueTime budget_due;            /* when a rate lets the next one through */

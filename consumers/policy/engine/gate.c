@@ -114,6 +114,9 @@ static bool quiet_opens(const GateAsk *ask, Saying *saying, QuietKind kind)
 {
     Engine *engine = ask->stage->engine;
     const Deed *deed = ask->deed;
+
+    if (ask->rule->asked)
+        return true; /* a person wants it now */
     QuietState *state = engine->quiets->len == 0 ? NULL : quiet_on_actions(engine, kind, ask->incident->entity, ask->rule->name);
 
     if (state == NULL && engine->quiets->len > 0 && deed->target != NULL && deed->target != ask->incident->entity)

@@ -86,6 +86,16 @@ void rules_match(Stage *s, EntityState *entity, const Event *event, Fired *fired
         listened = rule_listens(policy->rules->pdata[i], event_fields(event)->kind);
     if (!listened)
         return;
+    const StoppedApp *stopped = stopped_app_of(s->engine, entity);
+    if (stopped != NULL) {
+        fired_clear(fired);
+        if (g_strcmp0(entity->state, healthy_state(event_fields(event)->kind)) == 0)
+            return;
+        put_record(s, "not-a-failure", NULL, entity->path, json_pack("{s:s, s:s, s:s*}", "event", event_fields(event)->id, "application", stopped->name, "who", stopped->who),
+                   "%s is %s, and its application app/%s was stopped by %s: nothing to heal", entity->path, entity->state, stopped->name,
+                   stopped->who == NULL ? "an operator" : stopped->who);
+        return;
+    }
     if (intent_is_wanted(intent) && fired->rule == NULL) { /* holds for every rule: what somebody stopped is never a failure */
         if (g_strcmp0(entity->state, healthy_state(event_fields(event)->kind)) == 0)
             return;

@@ -127,6 +127,15 @@ static void do_confirm_off(Stage *s, const EngineInput *input)
     s->wake = UINT32_MAX;
 }
 
+static void do_app(Stage *s, const EngineInput *input)
+{
+    bool start = strcmp(input->verb, "start") == 0;
+    g_autofree char *why = NULL;
+
+    if (!(start ? asked_start : asked_stop)(s, input->target, input->who, input->arguments, &why))
+        refuse(s, input, why);
+}
+
 static const struct {
     const char *verb;
     void (*run)(Stage *s, const EngineInput *input);
@@ -134,7 +143,7 @@ static const struct {
     { "pause", do_pause },     { "resume", do_resume },   { "retry", do_retry },     { "close", do_close },
     { "approve", do_answer },  { "deny", do_answer },     { "maintain", do_quiet },  { "silence", do_quiet },
     { "hold", do_quiet },      { "release", do_release }, { "confirm-off", do_confirm_off },
-    { "unquarantine", do_unquarantine },
+    { "unquarantine", do_unquarantine }, { "start", do_app }, { "stop", do_app },
 };
 
 void step_operator(Stage *s, const EngineInput *input)

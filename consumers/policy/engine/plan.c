@@ -298,6 +298,10 @@ static void plan_is_through(Stage *s, Incident *incident)
     }
     ladder_verify(s, incident);
     plan_end(incident);
+    if (incident_is_asked(s->engine, incident)) {
+        asked_done(s, incident);
+        return;
+    }
     const Step *step = incident_step(s->engine, incident);
     if (step != NULL && strcmp(step->action, "app.stop") == 0) {
         incident_close(s, incident, INCIDENT_STOOD_DOWN, "its application is stopped, as the ladder says");

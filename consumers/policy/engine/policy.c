@@ -6,6 +6,19 @@
 
 #include <string.h>
 
+static Rule *asked_rule(const char *name, const char *on, const char *action)
+{
+    Rule *rule = rule_new(name, on);
+    Step *last = step_new(ACTION_NOTIFY);
+
+    rule->asked = true;
+    rule->priority = 100; /* people wait for it */
+    last->to = g_strdup("log");
+    g_ptr_array_add(rule->ladder, step_new(action));
+    g_ptr_array_add(rule->ladder, last);
+    return rule;
+}
+
 Policy *policy_new(const char *name, const char *text)
 {
     Policy *policy = g_new0(Policy, 1);
@@ -19,6 +32,9 @@ Policy *policy_new(const char *name, const char *text)
     policy->applications = g_ptr_array_new_with_free_func((GDestroyNotify) application_free);
     policy->rules = g_ptr_array_new_with_free_func((GDestroyNotify) rule_free);
     policy->targets = g_ptr_array_new_with_free_func((GDestroyNotify) target_free);
+    policy->asked = g_ptr_array_new_with_free_func((GDestroyNotify) rule_free);
+    g_ptr_array_add(policy->asked, asked_rule(ASKED_START, "app.asked-to-start", "app.start"));
+    g_ptr_array_add(policy->asked, asked_rule(ASKED_STOP, "app.asked-to-stop", "app.stop"));
     policy->quiets = g_ptr_array_new_with_free_func((GDestroyNotify) quiet_free);
     policy->budgets = g_ptr_array_new_with_free_func((GDestroyNotify) budget_rule_free);
     policy->hosts = g_ptr_array_new_with_free_func((GDestroyNotify) host_info_free);
@@ -122,6 +138,7 @@ void policy_unref(Policy *policy)
     g_ptr_array_unref(policy->applications);
     g_ptr_array_unref(policy->rules);
     g_ptr_array_unref(policy->targets);
+    g_ptr_array_unref(policy->asked);
     g_ptr_array_unref(policy->quiets);
     g_ptr_array_unref(policy->budgets);
     g_ptr_array_unref(policy->hosts);
@@ -132,15 +149,22 @@ void policy_unref(Policy *policy)
     g_free(policy);
 }
 
-const Rule *policy_rule(const Policy *policy, const char *name)
+static const Rule *rule_named(const GPtrArray *rules, const char *name)
 {
-    for (guint i = 0; i < policy->rules->len; i++) {
-        const Rule *rule = policy->rules->pdata[i];
+    for (guint i = 0; i < rules->len; i++) {
+        const Rule *rule = rules->pdata[i];
 
         if (strcmp(rule->name, name) == 0)
             return rule;
     }
     return NULL;
+}
+
+const Rule *policy_rule(const Policy *policy, const char *name)
+{
+    const Rule *rule = rule_named(policy->rules, name);
+
+    return rule != NULL ? rule : rule_named(policy->asked, name);
 }
 
 const Target *policy_target(const Policy *policy, const char *name)

@@ -6,6 +6,9 @@
 #include "consumers/policy/language/expression.h"
 
 #define ACTION_NOTIFY  "notify"
+/* Rules of every policy beside those of its file: what an operator asked for is done by them (engine/asked.h). */
+#define ASKED_START "(asked to start)"
+#define ASKED_STOP  "(asked to stop)"
 #define ACTION_APPROVE "approve" /* asks people, and goes on when one agrees */
 
 typedef struct Schedule Schedule;     /* engine/schedule.h */
@@ -48,6 +51,7 @@ typedef struct Rule {
     int priority;            /* 0 to 100: who is served first when a budget is short; 50 */
     GPtrArray *ladder;       /* of Step */
     bool observe_only;
+    bool asked;              /* ASKED_START, ASKED_STOP */
     int line;                /* in the file; 0: none */
 } Rule;
 
@@ -187,6 +191,7 @@ typedef struct Policy {
     char *text;              /* as it was read; "" of the default */
     char *version;           /* UUID over the text */
     GPtrArray *applications, *rules, *targets;
+    GPtrArray *asked;        /* of Rule: ASKED_START, ASKED_STOP */
     GPtrArray *quiets, *budgets, *hosts, *controls; /* of Quiet, BudgetRule, HostInfo, ControlRule */
     GHashTable *calendars;   /* name -> Schedule, owned */
     MomSection *mom;         /* rule files of MOM; NULL: none */
@@ -250,7 +255,7 @@ const char *budget_scope_name(BudgetScope scope);
 /* The budgets that hold when a file says none. */
 void policy_add_default_budgets(Policy *policy);
 
-const Rule *policy_rule(const Policy *policy, const char *name); /* NULL: none */
+const Rule *policy_rule(const Policy *policy, const char *name); /* also ASKED_START, ASKED_STOP; NULL: none */
 const Target *policy_target(const Policy *policy, const char *name);
 /* Does "service.failed" or "service.*" mean @kind? */
 bool kind_matches(const char *on, const char *kind);

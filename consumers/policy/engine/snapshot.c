@@ -77,6 +77,8 @@ json_t *engine_snapshot(const Engine *engine)
     json_set_string(json, "paused_why", engine->paused_why);
     json_object_set_new(json, "paused_since_us", json_integer(engine->paused_since_us));
     json_object_set_new(json, "quiets", quiets_to_json(engine));
+    if (engine->stopped->len > 0)
+        json_object_set_new(json, "stopped", stopped_apps_to_json(engine));
     json_object_set_new(json, "next_quiet", json_integer((json_int_t) engine->next_quiet));
     json_object_set_new(json, "jobs", jobs_to_json(engine));
     json_object_set_new(json, "watches", watches_to_json(engine));
@@ -197,6 +199,7 @@ static void gates_from_json(Engine *engine, const json_t *json)
     engine->start.known = (unsigned) json_integer_value(json_array_get(start, 1));
     engine->start.seen = (unsigned) json_integer_value(json_array_get(start, 2));
     quiets_from_json(engine, json_object_get(json, "quiets"));
+    stopped_apps_from_json(engine, json_object_get(json, "stopped"));
     engine->next_quiet = (uint64_t) json_int_or(json, "next_quiet", (json_int_t) engine->next_quiet);
     jobs_from_json(engine, json_object_get(json, "jobs"));
     watches_from_json(engine, json_object_get(json, "watches"));
@@ -326,6 +329,8 @@ json_t *engine_status(const Engine *engine)
     if (engine->shards > 0)
         json_object_set_new(json, "shards", shards_status(engine));
     json_object_set_new(json, "guard_until_us", json_integer(engine->guard_until_us));
+    if (engine->stopped->len > 0)
+        json_object_set_new(json, "stopped", stopped_apps_to_json(engine));
     if (engine->paused) {
         json_set_string(json, "paused_by", engine->paused_by);
         json_set_string(json, "paused_why", engine->paused_why);

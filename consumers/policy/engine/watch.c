@@ -277,6 +277,10 @@ void watch_take_over(Stage *s, EntityState *entity, const Event *event, Fired *f
 
     if (fired->rule == NULL)
         return;
+    if (stopped_app_of(s->engine, entity) != NULL) { /* until somebody starts it nothing of it fails */
+        fired_clear(fired);
+        return;
+    }
     if (open != NULL && rule_index(policy, fired->rule->name) >= rule_index(policy, open->rule)) {
         put_record(s, "rule.not-taken", open, NULL, json_pack("{s:s, s:O}", "rule", fired->rule->name, "window",
                                                               json_object_get(fired->values, "window")),
