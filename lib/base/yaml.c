@@ -62,6 +62,7 @@ void yaml_free(YamlFile *file)
         return;
     g_free(file->name);
     node_free(file->root);
+    g_clear_pointer(&file->more, g_ptr_array_unref);
     g_free(file);
 }
 
@@ -111,8 +112,12 @@ static bool reader_put(Reader *r, YamlNode *node, GError **error)
 {
     if (++r->n_nodes > YAML_MAX_NODES)
         return limit_error(r, node, "more than 100000 values", error);
-    if (r->open->len == 0) {
+    if (r->open->len == 0 && r->file->root == NULL) {
         r->file->root = node;
+        return true;
+    }
+    if (r->open->len == 0) {
+        g_ptr_array_add(r->file->more, node);
         return true;
     }
     YamlNode *parent = g_ptr_array_index(r->open, r->open->len - 1);
@@ -188,7 +193,7 @@ static bool reader_event(Reader *r, struct fy_event *event, GError **error)
         return false;
     }
     case FYET_DOCUMENT_START:
-        if (r->file->root == NULL)
+        if (r->file->root == NULL || r->file->more != NULL)
             return true;
         g_set_error(error, YAML_ERROR, YAML_ERROR_SYNTAX, "%s: a second document; one file holds one", r->file->name);
         return false;
@@ -231,11 +236,12 @@ static bool reader_run(Reader *r, const char *text, size_t length, GError **erro
     return ok;
 }
 
-YamlFile *yaml_read(const char *name, const char *text, size_t length, GError **error)
+static YamlFile *read_text(const char *name, const char *text, size_t length, bool documents, GError **error)
 {
     g_autoptr(YamlFile) file = g_new0(YamlFile, 1);
 
     file->name = g_strdup(name);
+    file->more = documents ? g_ptr_array_new_with_free_func(node_free) : NULL;
     if (length > YAML_MAX_BYTES || !g_utf8_validate(text, (gssize) length, NULL)) {
         g_set_error(error, YAML_ERROR, YAML_ERROR_LIMIT, "%s:1:1: %s", name, length > YAML_MAX_BYTES ? "larger than 1 MiB" : "not UTF-8 text");
         return NULL;
@@ -243,6 +249,16 @@ YamlFile *yaml_read(const char *name, const char *text, size_t length, GError **
     g_autoptr(GPtrArray) open = g_ptr_array_new(), keys = g_ptr_array_new_with_free_func(node_free);
     Reader reader = { .file = file, .open = open, .keys = keys };
     return reader_run(&reader, text, length, error) ? g_steal_pointer(&file) : NULL;
+}
+
+YamlFile *yaml_read(const char *name, const char *text, size_t length, GError **error)
+{
+    return read_text(name, text, length, false, error);
+}
+
+YamlFile *yaml_read_documents(const char *name, const char *text, size_t length, GError **error)
+{
+    return read_text(name, text, length, true, error);
 }
 
 YamlFile *yaml_read_file(const char *path, GError **error)

@@ -21,6 +21,7 @@ struct YamlNode {
 typedef struct YamlFile {
     char *name;            /* as errors show it */
     YamlNode *root;        /* NULL: an empty file */
+    GPtrArray *more;       /* of YamlNode: further documents; NULL: one only is allowed */
 } YamlFile;
 
 #define YAML_ERROR yaml_error_quark()
@@ -29,6 +30,8 @@ typedef enum { YAML_ERROR_SYNTAX, YAML_ERROR_LIMIT, YAML_ERROR_CONTENT /* right 
 
 /* Every error begins "NAME:LINE:COLUMN: ". A key given twice in one map is an error. */
 YamlFile *yaml_read(const char *name, const char *text, size_t length, GError **error);
+/* Documents parted by "---": the first is the root, places are those in the whole text. */
+YamlFile *yaml_read_documents(const char *name, const char *text, size_t length, GError **error);
 YamlFile *yaml_read_file(const char *path, GError **error);
 void yaml_free(YamlFile *file);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(YamlFile, yaml_free)

@@ -329,9 +329,32 @@ static void test_the_default_rules_stand_in_for_what_is_not_said(void)
     g_assert_cmpuint(policy->rules->len, ==, fallback->rules->len);
 }
 
+static const char *rule_at(const Policy *policy, guint i) { return ((const Rule *) policy->rules->pdata[i])->name; }
+
+static void test_further_documents_bring_applications_and_rules(void)
+{
+    static const char part[] = "--- # somebody else's\nmend: 1\napplications:\n  - {name: blog, vms: [{name: v, match: {name: v}}]}\nrules:\n"
+                               "  - {name: theirs, on: service.failed, where: 'entity.app == \"blog\"', ladder: [{do: vm.restart}]}\n";
+    g_autofree char *text = g_strconcat("mend: 1\napplications: [{name: shop, vms: [{name: w, match: {name: w}}]}]\nrules: [{name: mine, on: service.failed, "
+                                        "ladder: [{do: service.restart}]}]\n", part, "---\nmend: 1\n", NULL);
+    g_autofree char *bare = g_strconcat("mend: 1\n", part, NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Policy) policy = policy_parse("p", text, &error), alone = policy_parse("p", bare, &error);
+
+    g_assert_no_error(error);
+    g_assert_cmpuint(policy->applications->len, ==, 2);
+    g_assert_cmpuint(policy->rules->len, ==, 2);
+    g_assert_cmpstr(rule_at(policy, 0), ==, "theirs");
+    g_assert_cmpstr(rule_at(policy, 1), ==, "mine");
+    g_assert_cmpuint(alone->applications->len, ==, 1);
+    g_assert_cmpstr(rule_at(alone, 0), ==, "theirs");
+    g_assert_nonnull(policy_rule(alone, "heal-services")); /* as before the document came */
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/policy/further-documents", test_further_documents_bring_applications_and_rules);
     g_test_add_func("/policy/default-rules", test_the_default_rules_stand_in_for_what_is_not_said);
     add_bad();
     add_examples();

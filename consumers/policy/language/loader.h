@@ -57,6 +57,10 @@ const YamlNode *loader_place_of(const Loader *l, const void *thing); /* the root
 /* @node came from @where; the things inside too. */
 void loader_origin(Loader *l, const YamlNode *node, const char *where);
 
+/* join.c: the applications and rules of further documents are put into the first. */
+void policy_join(Loader *l);
+/* policy_file.c: "mend: 1". */
+void policy_check_version(Loader *l, const YamlNode *root);
 /* expand.c: variables, templates, defaults and named ladders are put where they belong. */
 void policy_expand(Loader *l);
 

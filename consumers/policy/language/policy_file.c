@@ -1,4 +1,4 @@
-/* From a text to a policy: the tree, what it means whole (expand.c), each part (read_*.c), and what is wrong together (policy_check.c). Only a text
+/* From a text to a policy: the tree, of all its documents (join.c), what it means whole (expand.c), each part (read_*.c), and what is wrong together (policy_check.c). Only a text
  * without a mistake becomes a policy. */
 #include "consumers/policy/language/policy_file.h"
 
@@ -18,7 +18,7 @@ void policy_report_clear(PolicyReport *report)
     g_clear_pointer(&report->origins, g_hash_table_unref);
 }
 
-static void check_version(Loader *l, const YamlNode *root)
+void policy_check_version(Loader *l, const YamlNode *root)
 {
     const YamlNode *version = yaml_get(root, "mend");
 
@@ -47,7 +47,8 @@ static void read_root(Loader *l, const YamlNode *root)
         complain(l, root, "a policy is a map: {mend: 1, …} is wanted");
         return;
     }
-    check_version(l, root);
+    policy_check_version(l, root);
+    policy_join(l);
     policy_expand(l);
     read_some_fields(l, root, &section_root, l->policy);
     read_startup_guard(l, yaml_get(root, "startup_guard"));
@@ -121,7 +122,7 @@ Policy *policy_read(const char *name, const char *text, const PolicyReading *rea
     name = valid;
     if (text[0] == '\0')
         return policy_default();
-    g_autoptr(YamlFile) file = yaml_read(name, text, strlen(text), &local);
+    g_autoptr(YamlFile) file = yaml_read_documents(name, text, strlen(text), &local);
     if (file == NULL) {
         complain_yaml(name, text, local, error);
         return NULL;
