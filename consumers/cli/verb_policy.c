@@ -22,7 +22,7 @@
 
 #define USAGE                                                                                                                    \
     "policy check FILE | show [FILE] [--json] | test [FILE] [--cases FOLDER] | eval EXPR [--vars FILE] | eval --batch [--typed] | " \
-    "diff OLD NEW [--history FILE] | import pacemaker-cloud FILE [--output FILE] | load FILE | versions [N] | rollback [N] | run [options]"
+    "diff OLD NEW [--history FILE] | import pacemaker-cloud FILE… [--output FILE] | load FILE | versions [N] | rollback [N] | run [options]"
 
 typedef struct PolicyOptions {
     WireOptions site;
@@ -139,8 +139,8 @@ static int act(const PolicyOptions *options, char **rest)
     if (n >= 1 && n <= 2 && strcmp(rest[0], "test") == 0)
         return policy_test(&(PolicyTestOptions){ .policy = rest[1] != NULL ? rest[1] : options->file, .cases = options->cases,
                                                  .accept = options->accept, .json = options->site.json });
-    if (n == 3 && strcmp(rest[0], "import") == 0)
-        return policy_import(rest[1], rest[2], options->output);
+    if (n >= 3 && strcmp(rest[0], "import") == 0)
+        return policy_import(rest[1], rest + 2, options->output);
     if (n == 1 && strcmp(rest[0], "run") == 0)
         return run_engine(options);
     if (n >= 1 && strcmp(rest[0], "eval") == 0 && n == (options->batch ? 1u : 2u)) {

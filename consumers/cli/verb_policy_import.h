@@ -4,7 +4,7 @@
 
 #include "consumers/cli/verbs.h"
 
-/* @format: "pacemaker-cloud". @output: file, or NULL: stdout. What has no counterpart goes to stderr. */
-int policy_import(const char *format, const char *file, const char *output);
+/* @format: "pacemaker-cloud". @files: NULL-terminated, at least one: one policy of all. @output: file, or NULL: stdout. What has no counterpart goes to stderr. */
+int policy_import(const char *format, char *const *files, const char *output);
 
 #endif

@@ -1,6 +1,6 @@
 /* Applications of Pacemaker Cloud: one as its documentation had it, against the policy wanted for it, which a golden case plays
  * (tests/policy/cases); and those that make no sense. MEND_ACCEPT_GOLDEN=1 takes what comes out. */
-#include "consumers/policy/import/pacemaker_cloud.h"
+#include "lib/model/pacemaker_cloud.h"
 
 #include <string.h>
 
@@ -17,6 +17,8 @@ static char *read_source(const char *name)
     return text;
 }
 
+static char *text_of(const PcloudDeployable *deployable) { return pcloud_policy_text(&deployable, 1); }
+
 static void test_blog(void)
 {
     g_autofree char *xml = read_source("blog.xml"), *wanted = NULL, *text = NULL, *path = source_path("blog.yaml");
@@ -24,7 +26,7 @@ static void test_blog(void)
     g_autoptr(PcloudDeployable) deployable = pcloud_read("blog.xml", xml, strlen(xml), &error);
 
     g_assert_no_error(error);
-    text = pcloud_policy_text(deployable);
+    text = text_of(deployable);
     if (g_getenv("MEND_ACCEPT_GOLDEN") != NULL)
         g_assert_true(g_file_set_contents(path, text, -1, NULL));
     wanted = read_source("blog.yaml");
@@ -41,7 +43,7 @@ static void gives(const char *xml, const char *part)
     g_autofree char *text = NULL;
 
     g_assert_no_error(error);
-    text = pcloud_policy_text(deployable);
+    text = text_of(deployable);
     if (strstr(text, part) == NULL)
         g_error("no '%s' in:\n%s", part, text);
 }
@@ -71,8 +73,9 @@ static void test_what_is_taken(void)
 
 static void test_what_is_refused(void)
 {
-    refused("", "f.xml: ");
-    refused("<deployable name='d'>", "f.xml: ");
+    refused("", "f.xml:1:1: ");
+    refused("<deployable name='d'>", "f.xml:");
+    refused("<deployable name='d'>\n <assemblies></deployable>", "f.xml:2:");
     refused("<policy/>", "begins with <deployable>");
     refused("<deployable/>", "f.xml:1:13: <deployable> needs a name");
     refused(WRAP("<service name='s'/>"), "stands in no <assembly>");
@@ -88,11 +91,40 @@ static void test_what_is_refused(void)
             "there is no assembly \"no\"");
 }
 
+static void test_two_in_one(void)
+{
+    static const char one[] = VM("<service name='s' type='t' escalation_failures='2' escalation_period='5'/>"), two[] = "<deployable name='e'/>";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(PcloudDeployable) first = pcloud_read("1", one, strlen(one), &error), second = pcloud_read("2", two, strlen(two), &error);
+    const PcloudDeployable *const both[] = { first, second };
+
+    g_assert_no_error(error);
+    g_autofree char *text = pcloud_policy_text(both, 2), *document = pcloud_document_text(first), *bare = pcloud_document_text(second);
+    g_assert_nonnull(strstr(text, "  - name: d\n"));
+    g_assert_nonnull(strstr(text, "  - name: e\nrules:\n"));
+    g_assert_true(g_str_has_suffix(text, "people told\n"));
+    g_assert_nonnull(strstr(document, "escalates"));
+    g_assert_null(strstr(document, "  - default"));
+    g_assert_null(strstr(bare, "rules:"));
+}
+
+static void test_deep(void)
+{
+    GString *xml = g_string_new("<deployable name='d'>");
+
+    for (int i = 0; i < 10000; i++)
+        g_string_append(xml, "<a>");
+    refused(xml->str, "nested deeper than 32");
+    g_string_free(xml, TRUE);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/pacemaker-cloud/blog", test_blog);
     g_test_add_func("/pacemaker-cloud/taken", test_what_is_taken);
     g_test_add_func("/pacemaker-cloud/refused", test_what_is_refused);
+    g_test_add_func("/pacemaker-cloud/two", test_two_in_one);
+    g_test_add_func("/pacemaker-cloud/deep", test_deep);
     return g_test_run();
 }

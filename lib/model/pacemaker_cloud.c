@@ -1,15 +1,17 @@
 /* Reading. Elements are known by their name and what they stand in; those nobody knows are passed over with a note, for their schema let
  * authors add to it. Both spellings of "parameters" are read: their shell wrote <paramaters><paramater name= value=/>, their engine read
  * <parameters><parameter name=><value>. */
-#include "consumers/policy/import/pacemaker_cloud.h"
+#include "lib/model/pacemaker_cloud.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ASSEMBLIES_MAX 1000
 #define SERVICES_MAX   1000 /* of one assembly */
 #define NOTES_MAX      200
+#define DEPTH_MAX      32
 
 G_DEFINE_QUARK(mend-pcloud-error-quark, pcloud_error)
 
@@ -25,7 +27,8 @@ typedef struct Reading {
     PcloudAssembly *assembly;   /* the one we are in */
     PcloudService *service;
     PcloudParameter *parameter;
-    bool in_value, ended;
+    bool in_value;
+    unsigned depth;
     GPtrArray *constraints;
 } Reading;
 
@@ -303,6 +306,10 @@ static void on_start(GMarkupParseContext *context, const char *element, const ch
                      { "paramater", on_parameter }, { "reference", on_reference }, { "service_dependancy", on_dependency }, { "service_dependency", on_dependency } };
     Reading *r = user;
 
+    if (++r->depth > DEPTH_MAX) {
+        wrong(r, error, "nested deeper than %d", DEPTH_MAX);
+        return;
+    }
     if (r->deployable->name == NULL && strcmp(element, "deployable") != 0) {
         wrong(r, error, "<%s>: an application of Pacemaker Cloud begins with <deployable>", element);
         return;
@@ -324,6 +331,7 @@ static void on_end(GMarkupParseContext *context, const char *element, void *user
 {
     Reading *r = user;
 
+    r->depth--;
     if (strcmp(element, "assembly") == 0)
         r->assembly = NULL;
     else if (strcmp(element, "service") == 0)
@@ -429,6 +437,17 @@ static bool link_all(const Reading *r, GError **error)
     return true;
 }
 
+/* GMarkup tells the place in words of its own. */
+static void place_error(const char *name, const GError *problem, GError **error)
+{
+    int line, column, end = 0;
+
+    if (sscanf(problem->message, "Error on line %d char %d: %n", &line, &column, &end) == 2 && end > 0)
+        g_set_error(error, PCLOUD_ERROR, PCLOUD_ERROR_CONTENT, "%s:%d:%d: %s", name, line, column, problem->message + end);
+    else
+        g_set_error(error, PCLOUD_ERROR, PCLOUD_ERROR_CONTENT, "%s: %s", name, problem->message);
+}
+
 PcloudDeployable *pcloud_read(const char *name, const char *xml, size_t bytes, GError **error)
 {
     static const GMarkupParser parser = { on_start, on_end, on_text, NULL, NULL };
@@ -446,9 +465,10 @@ PcloudDeployable *pcloud_read(const char *name, const char *xml, size_t bytes, G
         return NULL;
     }
     if (!g_markup_parse_context_parse(context, xml, (gssize) bytes, &local) || !g_markup_parse_context_end_parse(context, &local)) {
-        if (local->domain != PCLOUD_ERROR)
-            g_prefix_error(&local, "%s: ", name);
-        g_propagate_error(error, g_steal_pointer(&local));
+        if (local->domain == PCLOUD_ERROR)
+            g_propagate_error(error, g_steal_pointer(&local));
+        else
+            place_error(name, local, error);
         return NULL;
     }
     return link_all(&r, error) ? g_steal_pointer(&deployable) : NULL;

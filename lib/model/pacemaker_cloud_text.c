@@ -1,6 +1,6 @@
 /* Writing: as a person would have written it, with what was theirs beside what is ours. Every text is quoted as JSON does, which YAML
  * reads; "$" is doubled, but where we mean it. */
-#include "consumers/policy/import/pacemaker_cloud.h"
+#include "lib/model/pacemaker_cloud.h"
 
 #include "lib/base/uuid.h"
 
@@ -160,21 +160,54 @@ static void put_rules(GString *out, const PcloudDeployable *d, const PcloudAssem
     g_string_append(out, "    ladder: [{do: app.restart, attempts: 1}]\n");
 }
 
-char *pcloud_policy_text(const PcloudDeployable *d)
+static void put_head(GString *out, const PcloudDeployable *d)
 {
-    GString *out = g_string_new(NULL);
-
     g_string_append_printf(out, "# The application \"%s\" of Pacemaker Cloud%s%s.\n", d->name, d->uuid != NULL ? ", " : "", d->uuid != NULL ? d->uuid : "");
     for (guint i = 0; i < d->notes->len; i++)
         g_string_append_printf(out, "# %s\n", (const char *) d->notes->pdata[i]);
-    g_string_append(out, "mend: 1\napplications:\n  - name: ");
+}
+
+static void put_application(GString *out, const PcloudDeployable *d)
+{
+    g_string_append(out, "  - name: ");
     put_text(out, d->name);
     g_string_append(out, d->assemblies->len > 0 ? "\n    vms:\n" : "\n");
     for (guint i = 0; i < d->assemblies->len; i++)
         put_assembly(out, d->assemblies->pdata[i]);
-    g_string_append(out, "rules:\n");
+}
+
+static void put_escalations(GString *out, const PcloudDeployable *d)
+{
     for (guint i = 0; i < d->assemblies->len; i++)
         put_rules(out, d, d->assemblies->pdata[i]);
+}
+
+char *pcloud_policy_text(const PcloudDeployable *const *deployables, size_t n)
+{
+    GString *out = g_string_new(NULL);
+
+    for (size_t i = 0; i < n; i++)
+        put_head(out, deployables[i]);
+    g_string_append(out, "mend: 1\napplications:\n");
+    for (size_t i = 0; i < n; i++)
+        put_application(out, deployables[i]);
+    g_string_append(out, "rules:\n");
+    for (size_t i = 0; i < n; i++)
+        put_escalations(out, deployables[i]);
     g_string_append(out, "  - default # services and VMs are restarted, hosts fenced, people told\n");
+    return g_string_free(out, FALSE);
+}
+
+char *pcloud_document_text(const PcloudDeployable *d)
+{
+    GString *out = g_string_new(NULL), *rules = g_string_new(NULL);
+
+    put_head(out, d);
+    g_string_append(out, "mend: 1\napplications:\n");
+    put_application(out, d);
+    put_escalations(rules, d);
+    if (rules->len > 0)
+        g_string_append_printf(out, "rules:\n%s", rules->str);
+    g_string_free(rules, TRUE);
     return g_string_free(out, FALSE);
 }

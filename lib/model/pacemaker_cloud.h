@@ -8,8 +8,8 @@
  * A deployable becomes an application, an assembly a VM, a service a service; a dependency `after` and `needs`. Their escalation, the N-th
  * failure within P seconds restarts what is above instead, becomes a counting rule. All other rules are the default ones.
  * Thread: any. */
-#ifndef MEND_POLICY_IMPORT_PACEMAKER_CLOUD_H
-#define MEND_POLICY_IMPORT_PACEMAKER_CLOUD_H
+#ifndef MEND_MODEL_PACEMAKER_CLOUD_H
+#define MEND_MODEL_PACEMAKER_CLOUD_H
 
 #include "lib/base/base.h"
 
@@ -57,7 +57,9 @@ typedef struct PcloudDeployable {
 PcloudDeployable *pcloud_read(const char *name, const char *xml, size_t bytes, GError **error);
 void pcloud_free(PcloudDeployable *deployable); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(PcloudDeployable, pcloud_free)
-/* The policy file. Caller frees. */
-char *pcloud_policy_text(const PcloudDeployable *deployable);
+/* A policy file of its own, with the default rules behind. Caller frees. */
+char *pcloud_policy_text(const PcloudDeployable *const *deployables, size_t n);
+/* A further document of one that is there (docs/policy-file.md), without the "---" before it. Caller frees. */
+char *pcloud_document_text(const PcloudDeployable *deployable);
 
 #endif
