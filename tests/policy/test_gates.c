@@ -63,6 +63,8 @@ static Policy *random_policy(World *w)
     g_string_append(text, ONE_OF(w, budgets));
     g_string_append(text, ONE_OF(w, flapping));
     add_quiets(w, text);
+    if (dice(w, 2))
+        g_string_append(text, "applications:\n  - {name: shop, vms: [{name: a, match: {id: vm0}}, {name: b, match: {id: vm1}, services: [{name: s1, needs: [a]}]}]}\n");
     g_string_append_printf(text,
                            "rules:\n  - {name: heal, on: service.failed, priority: %d, observe_only: %s, ladder: [%s{do: service.restart, attempts: %d}, "
                            "{do: vm.reboot, attempts: 1}, {do: notify, to: oncall}]}\n"
@@ -152,7 +154,7 @@ static void random_event(World *w)
 static void random_operator(World *w)
 {
     static const char *const verbs[] = { OPERATOR_VERBS, "dance" };
-    static const char *const targets[] = { "vm/vm0", "vm/vm1", "host/h1", "service/vm1/s1", "service/vm2/s0", "nonsense", NULL };
+    static const char *const targets[] = { "vm/vm0", "vm/vm1", "host/h1", "service/vm1/s1", "service/vm2/s0", "app/shop", "app/shop", "nonsense", NULL };
     const char *verb = ONE_OF(w, verbs);
     g_autoptr(json_t) arguments = json_object();
 

@@ -169,7 +169,7 @@ void ladder_seen_well(Stage *s, Incident *incident);        /* VERIFYING, NEEDS_
 void ladder_due(Stage *s, Incident *incident);              /* its time has come */
 void ladder_approved(Stage *s, Incident *incident, bool yes, const char *who); /* waits for approval */
 void ladder_try_again(Stage *s, Incident *incident);        /* NEEDS_HUMAN: it waited too long, and may act now */
-void ladder_restart(Incident *incident);
+void ladder_restart(Stage *s, Incident *incident); /* OPEN: from its first step; what it had begun is nobody's any more */
 void incident_set_due(Engine *engine, Incident *incident, int64_t at_us);
 void incident_open(Stage *s, EntityState *entity, const Rule *rule, const Event *event, json_t *values);
 void incident_close(Stage *s, Incident *incident, IncidentState how, const char *why);

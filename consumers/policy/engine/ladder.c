@@ -302,6 +302,8 @@ static void step_act(Stage *s, Incident *incident, const Rule *rule, const Step 
     gates_ask(&ask, &answer);
     if (answer.wait == WAIT_NONE && deed.kind == DEED_DONE) {
         ladder_verify(s, incident);
+        if (strcmp(incident->entity->state, step->healed_state) == 0) /* it has been said already: nobody will say it again */
+            ladder_seen_well(s, incident);
     } else if (answer.wait == WAIT_NONE) {
         g_autoptr(json_t) gates = gates_to_json(&ask), rungs = rungs_to_json(rule, incident, made);
 
@@ -571,8 +573,9 @@ void ladder_due(Stage *s, Incident *incident)
     }
 }
 
-void ladder_restart(Incident *incident)
+void ladder_restart(Stage *s, Incident *incident)
 {
+    commands_end(s, incident); /* else it would wait for the budget its own attempt holds */
     if (incident->entity->windows != NULL)
         g_ptr_array_set_size(incident->entity->windows, 0);
     incident->step = incident->step_attempts = 0;

@@ -57,7 +57,7 @@ static void do_retry(Stage *s, const EngineInput *input)
     }
     if (incident->state == INCIDENT_NEEDS_HUMAN)
         incident_move(incident, INCIDENT_OPEN);
-    ladder_restart(incident);
+    ladder_restart(s, incident);
     ladder_decide(s, incident);
 }
 

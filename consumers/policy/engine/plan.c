@@ -327,7 +327,7 @@ void plan_look(Stage *s, Incident *incident)
             incident_move(incident, INCIDENT_OPEN);
         incident->goes_on = true;
         ladder_decide(s, incident);
-    } else if (incident->state == INCIDENT_ACTING) {
+    } else { /* also OPEN: an item that was late may have been what it was due for */
         incident_set_due(s->engine, incident, plan_due_us(incident));
     }
 }

@@ -247,7 +247,7 @@ static void try_again(Stage *s, EntityState *vm)
     if (!acts)
         return;
     incident_move(incident, INCIDENT_OPEN);
-    ladder_restart(incident);
+    ladder_restart(s, incident);
     incident->wait = WAIT_STORAGE;
     waiting_note(s->engine, incident);
 }
