@@ -120,7 +120,7 @@ static Credentials *find_credentials(const AgentBusOptions *o, GError **error)
 static void open_session(AgentBus *bus, AmqpClientOptions *options)
 {
     const AgentBusOptions *o = &bus->options;
-    const QmfAgentOptions agent = {VENDOR, o->product, o->identity->id, o->identity->epoch, (uint32_t) (o->heartbeat_us / US_PER_S)};
+    const QmfAgentOptions agent = {o->vendor != NULL ? o->vendor : VENDOR, o->product, o->identity->id, o->identity->epoch, (uint32_t) (o->heartbeat_us / US_PER_S)};
     g_autofree char *container = g_strdup_printf("%s-%s-%u", o->product, o->identity->id, o->identity->epoch), *queue = NULL;
 
     options->container_id = container;

@@ -12,6 +12,7 @@ typedef struct AgentBus AgentBus;
 #define AGENT_CREDENTIALS "/etc/mend/credentials"
 
 typedef struct AgentBusOptions { /* borrowed; identity and ledger outlive the bus, texts are copied */
+    const char *vendor;       /* NULL: ours */
     const char *product;      /* "mend-guest" */
     const char *broker;       /* URL; NULL: from MATAHARI_BROKER and MATAHARI_PORT, from the credentials, or amqp://127.0.0.1:5672 */
     const char *credentials;  /* file; NULL: AGENT_CREDENTIALS when it exists and no site is named, else those of @site */

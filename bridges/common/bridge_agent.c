@@ -26,7 +26,8 @@ static bool open_bus(BridgeAgent *agent, const BridgeAgentOptions *options, GErr
     const BridgeSettings *settings = bridge_settings(agent->bridge);
     g_autofree char *user = g_strconcat(options->user_prefix, agent->identity->id, NULL);
     g_autofree char *credentials = credentials_file(settings, user);
-    const AgentBusOptions bus = { .product = options->product,
+    const AgentBusOptions bus = { .vendor = options->vendor,
+                                  .product = options->product,
                                   .broker = settings->broker,
                                   .credentials = credentials,
                                   .site = settings->site,

@@ -10,7 +10,8 @@
 typedef struct BridgeAgent BridgeAgent;
 
 typedef struct BridgeAgentOptions { /* borrowed; texts are copied, @capabilities and callbacks are static */
-    const char *product;     /* in its name: "mend-host", "mend-ssh" */
+    const char *vendor;      /* in its name; NULL: ours */
+    const char *product;     /* "mend-host", "mend-ssh" */
     const char *user_prefix; /* of its SASL user: "agent-", "host-" (docs/wire.md) */
     const char *id;          /* UUID of the machine */
     const char *hostname;    /* NULL: not known */

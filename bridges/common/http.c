@@ -213,6 +213,7 @@ static void on_whole(HttpCall *call)
     if (again && try_again(call, true))
         return;
     answer.content_type = soup_message_headers_get_content_type(soup_message_get_response_headers(call->message), NULL);
+    answer.location = soup_message_headers_get_one(soup_message_get_response_headers(call->message), "Location");
     call_finish(call, &answer);
 }
 

@@ -63,6 +63,7 @@ typedef struct HttpAnswer {      /* borrowed during the completion */
     const char *body;            /* NUL-terminated; never NULL when there is an answer */
     size_t body_bytes;
     const char *content_type;    /* without parameters; NULL: none said */
+    const char *location;        /* where what was made is to be found; NULL: not said */
 } HttpAnswer;
 /* Runs exactly once, never inside http_send(), unless the call or the Http is dropped before. */
 typedef void (*HttpDone)(const HttpAnswer *answer, void *user);

@@ -16,10 +16,11 @@
 
 struct HttpServer {
     SoupServer *soup;
-    char *path, *token_file, *url;
+    char *path, *token_file, *login, *url;
     size_t max_body_bytes;
     bool gets;
     HttpServerFn fn;
+    HttpServerRawFn raw;
     HttpAdmitFn admit;
     GPtrArray *admissions; /* of HttpAdmission: requests that wait */
     void *user;
@@ -53,7 +54,23 @@ static const char *token_of(SoupServerMessage *message)
     return bearer != NULL && g_ascii_strncasecmp(bearer, "Bearer ", 7) == 0 ? bearer + 7 : soup_message_headers_get_one(headers, "X-Auth-Token");
 }
 
-static bool is_allowed(const HttpServer *server, const char *token, HttpReply *reply)
+static bool is_same(const char *given, const char *wanted)
+{
+    return given != NULL && strlen(given) == strlen(wanted) && CRYPTO_memcmp(given, wanted, strlen(wanted)) == 0;
+}
+
+/* "Basic …" of the login and the token. */
+static bool is_basic(const HttpServer *server, SoupServerMessage *message, const char *secret)
+{
+    const char *given = soup_message_headers_get_one(soup_server_message_get_request_headers(message), "Authorization");
+    char *wanted = server->login != NULL ? http_basic(server->login, secret) : NULL;
+    bool same = wanted != NULL && is_same(given, wanted);
+
+    http_secret_free(wanted);
+    return same;
+}
+
+static bool is_allowed(const HttpServer *server, SoupServerMessage *message, const char *token, HttpReply *reply)
 {
     g_autoptr(GError) error = NULL;
     char *wanted;
@@ -67,7 +84,7 @@ static bool is_allowed(const HttpServer *server, const char *token, HttpReply *r
         http_reply_error(reply, 500, "the token cannot be read here");
         return false;
     }
-    same = token != NULL && strlen(token) == strlen(wanted) && CRYPTO_memcmp(token, wanted, strlen(wanted)) == 0;
+    same = is_same(token, wanted) || is_basic(server, message, wanted);
     http_secret_free(wanted);
     if (!same)
         http_reply_error(reply, 401, token == NULL ? TOKEN_WANTED : "not the token that is wanted");
@@ -97,6 +114,17 @@ static void answer(HttpServer *server, SoupServerMessage *message, const char *p
         server->fn(path, body, reply, server->user);
 }
 
+static void answer_raw(HttpServer *server, SoupServerMessage *message, const char *path, HttpReply *reply)
+{
+    g_autoptr(GBytes) bytes = soup_message_body_flatten(soup_server_message_get_request_body(message));
+    gsize length = 0;
+    const char *data = g_bytes_get_data(bytes, &length);
+    g_autofree char *body = g_strndup(data != NULL ? data : "", length);
+    const HttpAsked asked = { soup_server_message_get_method(message), path, body, strlen(body) };
+
+    server->raw(&asked, reply, server->user);
+}
+
 static void send_reply(SoupServerMessage *message, HttpReply *reply)
 {
     g_autofree char *text = NULL;
@@ -104,11 +132,12 @@ static void send_reply(SoupServerMessage *message, HttpReply *reply)
     soup_server_message_set_status(message, reply->status != 0 ? reply->status : 200, NULL);
     if (reply->status == 401)
         soup_message_headers_replace(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
-    if (reply->body != NULL) {
-        text = json_text(reply->body);
-        soup_server_message_set_response(message, "application/json", SOUP_MEMORY_COPY, text, strlen(text));
+    if (reply->body != NULL || reply->text != NULL) {
+        text = reply->body != NULL ? json_text(reply->body) : g_steal_pointer(&reply->text);
+        soup_server_message_set_response(message, reply->body == NULL && reply->content_type != NULL ? reply->content_type : "application/json", SOUP_MEMORY_COPY, text, strlen(text));
     }
     json_decref(reply->body);
+    g_free(reply->text);
 }
 
 static void ask_admission(HttpServer *server, SoupServerMessage *message, const char *path, const char *token)
@@ -147,7 +176,10 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
 
     if (soup_server_message_get_status(message) != 0)
         return; /* refused while it came */
-    if (!is_ours(server, path)) {
+    if (server->raw != NULL) {
+        if (is_allowed(server, message, token, &reply))
+            answer_raw(server, message, path, &reply);
+    } else if (!is_ours(server, path)) {
         http_reply_error(&reply, 404, "there is only %s here", server->path);
     } else if (server->gets && method == SOUP_METHOD_GET) {
         server->fn(path, NULL, &reply, server->user);
@@ -158,7 +190,7 @@ static void on_request(SoupServer *soup, SoupServerMessage *message, const char 
         return;
     } else if (server->admit != NULL) {
         http_reply_error(&reply, token == NULL ? 401 : 503, token == NULL ? TOKEN_WANTED : "too many requests wait to be let in");
-    } else if (is_allowed(server, token, &reply)) {
+    } else if (is_allowed(server, message, token, &reply)) {
         answer(server, message, path, &reply);
     }
     send_reply(message, &reply);
@@ -236,6 +268,8 @@ HttpServer *http_server_new(const HttpServerOptions *o, GError **error)
     server->max_body_bytes = o->max_body_bytes != 0 ? o->max_body_bytes : BODY_MAX;
     server->gets = o->gets;
     server->fn = o->fn;
+    server->raw = o->raw;
+    server->login = g_strdup(o->login);
     server->admit = o->admit;
     server->admissions = g_ptr_array_new();
     server->user = o->user;
@@ -257,6 +291,7 @@ void http_server_free(HttpServer *server)
     g_object_unref(server->soup);
     g_free(server->path);
     g_free(server->token_file);
+    g_free(server->login);
     g_free(server->url);
     g_free(server);
 }

@@ -11,9 +11,18 @@ typedef struct HttpServer HttpServer;
 typedef struct HttpReply {
     unsigned status;   /* 200 when the function leaves it 0 */
     json_t *body;      /* (transfer full), or NULL: none */
+    char *text;        /* instead (transfer full), of a kind that is said in ... */
+    const char *content_type; /* ... this (static); NULL: application/json */
 } HttpReply;
 /* @body: the request's, JSON of any kind; NULL: a GET. Fills @reply; what is wrong with a request is said as {"error": TEXT} with http_reply_error(). */
 typedef void (*HttpServerFn)(const char *path, const json_t *body, HttpReply *reply, void *user);
+
+/* For what speaks no JSON: whatever the verb and path. */
+typedef struct HttpAsked {  /* borrowed */
+    const char *method, *path, *body; /* body: NUL-terminated, "" for none */
+    size_t body_bytes;
+} HttpAsked;
+typedef void (*HttpServerRawFn)(const HttpAsked *asked, HttpReply *reply, void *user);
 
 /* Somebody else knows whether @token may: http_admission_answer() is called once, at once or later. Until then the request waits. */
 typedef struct HttpAdmission HttpAdmission;
@@ -24,10 +33,12 @@ typedef struct HttpServerOptions { /* borrowed during http_server_new() */
     const char *path;         /* "/alerts": POST here; below it is another path (404). Ends with "/": all that is below, which @fn tells apart */
     bool gets;                /* GET is given to @fn, too; without a token: what anybody may know */
     const char *token_file;   /* wanted: "Authorization: Bearer TOKEN", or X-Auth-Token. NULL: only when @listen is this machine, or @admit is */
+    const char *login;        /* with token_file: "Authorization: Basic" of this user and the token is taken, too; NULL: not */
     HttpAdmitFn admit;        /* instead of a file; NULL: none */
     const char *certificate, *key; /* PEM files; NULL: no TLS */
     size_t max_body_bytes;    /* 0: 1 MiB */
     HttpServerFn fn;
+    HttpServerRawFn raw;      /* instead of fn, gets and the test of path, which is only shown then */
     void *user;
 } HttpServerOptions;
 
