@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+#define ASKING_START "asked to start"
+#define ASKING_STOP  "asked to stop"
+
 void stopped_app_free(StoppedApp *app)
 {
     if (app == NULL)
@@ -76,7 +79,7 @@ static EntityState *app_asked_for(Stage *s, const char *target, const char *verb
         *ret_why = g_strdup_printf("the policy has no %s", target);
     else if ((entity = entity_ensure(s->engine, target)) == NULL)
         *ret_why = g_strdup("there are too many entities");
-    else if (entity->incident != NULL && has_items_under_way(entity->incident)) {
+    else if (s->engine->epoch != 0 && entity->incident != NULL && has_items_under_way(entity->incident)) { /* else another engine acts, and has agreed */
         *ret_why = g_strdup_printf("it is %s, and something of that is under way: ask again when it is through", entity->state);
         entity = NULL;
     }
@@ -156,15 +159,20 @@ static void begin(Stage *s, EntityState *entity, const Rule *rule, const char *v
     incident_open(s, entity, rule, event, json_object());
 }
 
+static const Rule *rule_of(Stage *s, const char *verb)
+{
+    return policy_rule(s->engine->policy, strcmp(verb, "start") == 0 ? ASKED_START : ASKED_STOP);
+}
+
 /* @entity is as it is to be from now on. */
 static void ask(Stage *s, EntityState *entity, const char *verb, const char *who, const char *comment)
 {
     const Application *app = application_named(s->engine, entity_id(entity));
-    const Rule *rule = policy_rule(s->engine->policy, strcmp(verb, "start") == 0 ? ASKED_START : ASKED_STOP);
+    const Rule *rule = rule_of(s, verb);
     g_autofree char *unknown = not_known(s->engine, app), *record = g_strdup_printf("asked.%s", verb);
     guint n = count_items(s, entity, rule);
 
-    text_set(&entity->state, strcmp(verb, "start") == 0 ? "asked to start" : "asked to stop");
+    text_set(&entity->state, strcmp(verb, "start") == 0 ? ASKING_START : ASKING_STOP);
     entity->since_us = s->engine->now_us;
     if (s->engine->epoch == 0) {
         put_record(s, record, NULL, entity->path, json_pack("{s:s*, s:s*}", "who", who, "comment", comment), "%s is %s; the engine that acts does it",
@@ -215,6 +223,23 @@ bool asked_stop(Stage *s, const char *target, const char *who, const json_t *arg
     incidents_end(s, application_named(s->engine, stopped->name), who);
     ask(s, entity, "stop", who, comment);
     return true;
+}
+
+/* What the engine that acted before may have left half done. What is older has ended, and what has changed since may be meant so. */
+void asked_taken_over(Stage *s)
+{
+    const Engine *engine = s->engine;
+
+    for (guint i = 0; i < engine->policy->applications->len; i++) {
+        g_autofree char *path = g_strconcat("app/", ((const Application *) engine->policy->applications->pdata[i])->name, NULL);
+        EntityState *entity = entity_find(s->engine, path);
+        const char *verb = entity == NULL ? NULL : g_strcmp0(entity->state, ASKING_START) == 0 ? "start" : g_strcmp0(entity->state, ASKING_STOP) == 0 ? "stop" : NULL;
+
+        if (verb == NULL || entity->incident != NULL || engine->now_us - entity->since_us >= engine->policy->hold_max_us)
+            continue;
+        if (count_items(s, entity, rule_of(s, verb)) > 0)
+            begin(s, entity, rule_of(s, verb), verb);
+    }
 }
 
 void asked_done(Stage *s, Incident *incident)

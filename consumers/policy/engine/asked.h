@@ -25,6 +25,8 @@ bool asked_stop(Stage *s, const char *target, const char *who, const json_t *arg
 const StoppedApp *stopped_app_of(Engine *engine, const EntityState *entity);
 /* It was asked for, so what keeps Mend from acting by itself (maintenance, holds, silences) does not keep it. */
 bool incident_is_asked(const Engine *engine, const Incident *incident);
+/* This engine acts now, after another. */
+void asked_taken_over(Stage *s);
 /* All of it is done. */
 void asked_done(Stage *s, Incident *incident);
 /* The policy has changed: what it has no more is forgotten. */

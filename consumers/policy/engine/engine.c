@@ -531,6 +531,7 @@ static void step_acting(Stage *s, const EngineInput *input)
         engine->takeover_until_us = engine->now_us + TAKEOVER_US;
     engine->own_epoch = epoch;
     commands_again(s);
+    asked_taken_over(s);
     s->wake = UINT32_MAX;
 }
 

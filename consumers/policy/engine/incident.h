@@ -66,7 +66,7 @@ typedef struct Incident {
     EntityState *target;       /* what the present attempt is done to: nothing else is done to it meanwhile; borrowed; NULL: no attempt */
     IncidentWait gave_up;      /* NEEDS_HUMAN: what was waited for too long; NONE: the ladder was used up */
     int64_t asked_us;          /* for approval; 0: not asked */
-    json_t *muted;             /* the notice that was kept back in this state: {"kind", "to", "text"}; NULL: none */
+    json_t *muted;             /* the notice that was kept back in this state: {"kind", "to", "text", "entities"}; NULL: none */
     json_t *facts;             /* what the ladder's conditions want to know of its event; NULL: nothing */
     char *moved_from;          /* relocate: the host it shall leave; or NULL */
 } Incident;

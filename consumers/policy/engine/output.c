@@ -52,7 +52,7 @@ void put_record(Stage *s, const char *kind, const Incident *incident, const char
 
 static void notice_say(Stage *s, const char *kind, const char *to, Incident *incident, json_t *entities, const char *text)
 {
-    if (incident != NULL && quiet_keeps_notice(s, incident, kind, to, text))
+    if (incident != NULL && quiet_keeps_notice(s, incident, kind, to, entities, text))
         return;
     if (incident != NULL) {
         json_decref(incident->muted);

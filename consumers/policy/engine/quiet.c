@@ -414,7 +414,7 @@ void quiet_keeps_action(Stage *s, QuietState *state, const Incident *incident, c
                "%s is not done because of %s %s", action, kind_names[state->quiet->kind], text);
 }
 
-bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const char *to, const char *text)
+bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const char *to, json_t *entities, const char *text)
 {
     QuietState *state = quiet_on_notices(s->engine, incident->entity, incident->rule);
     g_autofree char *by = state == NULL ? parent_speaks_for(s->engine, incident) : quiet_text(state);
@@ -425,7 +425,7 @@ bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const ch
     if (incident->muted != NULL && by_parent == (state == NULL) && strcmp(json_string_or(incident->muted, "text", ""), text) == 0)
         return true;
     json_decref(incident->muted);
-    incident->muted = json_pack("{s:s, s:s, s:s}", "kind", kind, "to", to, "text", text);
+    incident->muted = json_pack("{s:s, s:s, s:s, s:O*}", "kind", kind, "to", to, "text", text, "entities", entities);
     if (state == NULL)
         json_object_set_new(incident->muted, "parent", json_true());
     if (state != NULL)
@@ -445,7 +445,8 @@ void quiets_speak(Stage *s)
         if (incident->muted == NULL || incident->healed_since_us != 0) /* seen well, it is about to close, or to be spoken of again */
             continue;
         g_autoptr(json_t) muted = json_incref(incident->muted);
-        put_notice(s, json_string_or(muted, "kind", ""), json_string_or(muted, "to", ""), incident, "%s", json_string_or(muted, "text", ""));
+        put_notice_about(s, json_string_or(muted, "kind", ""), json_string_or(muted, "to", ""), incident, json_incref(json_object_get(muted, "entities")), "%s",
+                         json_string_or(muted, "text", ""));
     }
 }
 

@@ -42,7 +42,7 @@ void quiet_due(Stage *s, QuietState *state);
 /* Something was not done. */
 void quiet_keeps_action(Stage *s, QuietState *state, const Incident *incident, const char *action);
 /* True: the notice is not for now; it is recorded, and said later if it still matters. */
-bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const char *to, const char *text);
+bool quiet_keeps_notice(Stage *s, Incident *incident, const char *kind, const char *to, json_t *entities, const char *text);
 /* What was kept back and no longer has to be. */
 void quiets_speak(Stage *s);
 
