@@ -86,6 +86,8 @@ static bool is_allowed(const HttpServer *server, SoupServerMessage *message, con
     }
     same = is_same(token, wanted) || is_basic(server, message, wanted);
     http_secret_free(wanted);
+    if (!same && server->login != NULL) /* a browser asks for it then */
+        soup_message_headers_append(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Basic realm=\"mend\"");
     if (!same)
         http_reply_error(reply, 401, token == NULL ? TOKEN_WANTED : "not the token that is wanted");
     return same;
@@ -131,7 +133,7 @@ static void send_reply(SoupServerMessage *message, HttpReply *reply)
 
     soup_server_message_set_status(message, reply->status != 0 ? reply->status : 200, NULL);
     if (reply->status == 401)
-        soup_message_headers_replace(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
+        soup_message_headers_append(soup_server_message_get_response_headers(message), "WWW-Authenticate", "Bearer");
     if (reply->body != NULL || reply->text != NULL) {
         text = reply->body != NULL ? json_text(reply->body) : g_steal_pointer(&reply->text);
         soup_server_message_set_response(message, reply->body == NULL && reply->content_type != NULL ? reply->content_type : "application/json", SOUP_MEMORY_COPY, text, strlen(text));

@@ -16,7 +16,7 @@ static const Setting rows[] = {
     { "name", SETTING_STRING, AT(name), 0, 0, "pacemaker-cloud", "NAME of it in lists" },
     { "folder", SETTING_STRING, AT(folder), 0, 0, "/var/lib/pacemaker-cloud", "FOLDER with the deployables, NAME.xml each" },
     { "interval", SETTING_DURATION, AT(interval_us), US_PER_S / 5, US_PER_HOUR, "2s", "the engine is asked this often whether its policy has changed and what it is at" },
-    { "policy", SETTING_STRING, AT(policy), 0, 0, "main", "NAME of the policy engine that does it" },
+    { "policy", SETTING_STRING, AT(policy), 0, 0, NULL, "NAME of the policy engine that does it; without: the one that acts" },
     { "operator-credentials", SETTING_STRING, AT(operator_credentials), 0, 0, NULL, "FILE with the broker's user 'operator', who may ask it; without: those of --site" },
     { "listen", SETTING_STRING, AT(listen), 0, 0, NULL, "ADDRESS:PORT of its REST interface, as 127.0.0.1:8888; without: none" },
     { "listen-token-file", SETTING_STRING, AT(token_file), 0, 0, NULL, "FILE with the token, or password, they must show; needed unless --listen is on loopback" },

@@ -5,7 +5,9 @@
  *   start    version ▸ load ▸ operate start     (refused: the text of before is loaded again)
  *   reload, load, unload    version ▸ load
  *   stop     operate stop
- *   look     status, incidents; another version in force ▸ version ▸ load, if ours are not in it */
+ *   look     status, incidents; another version in force ▸ version ▸ load, if ours are not in it
+ *
+ * Where engines take turns, each of these begins with the question which one acts now. */
 #include "bridges/pacemaker-cloud/pcloud_documents.h"
 #include "bridges/pacemaker-cloud/pcloud_site.h"
 
@@ -21,6 +23,7 @@
 #define WAITING_MAX  100
 #define WHO          "pacemaker-cloud"
 #define BROKER_AGENT "matahariproject.org:mend-broker:"
+#define ENGINE_AGENT "matahariproject.org:mend-policy:"
 #define AGAIN_N      30 /* looks until documents that were refused are tried again */
 
 typedef struct Job {
@@ -38,7 +41,7 @@ struct PcloudPolicy {
     AmqpClient *client;
     QmfSession *session;
     QmfConsole *console;
-    char *agent, *broker;
+    char *agent, *broker;  /* the engine and the plugin; NULL: not known (yet) */
     char *version;         /* that our documents were seen in */
     GQueue waiting;        /* of Job */
     Job *job;
@@ -92,7 +95,7 @@ static void end_job(PcloudPolicy *policy, const char *problem)
 static char *problem_of(const PcloudPolicy *policy, const GError *error)
 {
     return g_error_matches(error, QMF_ERROR, QMF_ERROR_EXCEPTION) ? g_strdup(error->message)
-                                                                  : g_strdup_printf("the policy engine %s does not answer: %s", policy->site->settings->policy, error->message);
+                                                                  : g_strdup_printf("the policy engine %s does not answer: %s", strrchr(policy->agent, ':') + 1, error->message);
 }
 
 /* ---- starting and stopping -------------------------------------------------------------------------------------------------------------- */
@@ -232,21 +235,49 @@ static void on_version(const Value *answer, const GError *error, void *user)
 
 /* ---- one after the other -------------------------------------------------------------------------------------------------------------------- */
 
-/* Never from inside another's end: the answer of one may be the question of the next. */
-static void begin(PcloudPolicy *policy)
+static void take_acting(PcloudPolicy *policy, const Value *answer)
 {
-    const Job *job;
+    const Value *site = value_type(answer) == VALUE_LIST ? value_at(answer, 0) : answer;
+    const char *name = site == NULL ? NULL : value_get_string(value_get(site, "_values"), "engine");
 
-    if (policy->job != NULL || policy->ending)
+    if (name == NULL || *name == '\0')
+        return; /* none, for the moment: the one that did is asked, and says so itself */
+    g_free(policy->agent);
+    policy->agent = g_strconcat(ENGINE_AGENT, name, NULL);
+}
+
+static void on_site(const Value *answer, const GError *error, void *user)
+{
+    PcloudPolicy *policy = user;
+
+    if (policy->ending)
         return;
-    policy->job = g_queue_pop_head(&policy->waiting);
-    job = policy->job;
-    if (job == NULL)
-        return;
-    if (job->verb == PCLOUD_STOP)
+    take_acting(policy, answer);
+    if (policy->agent == NULL)
+        end_job(policy, "no policy engine acts");
+    else if (policy->job->verb == PCLOUD_STOP)
         operate(policy, "stop");
     else
         call_engine(policy, "version", value_map(), on_version);
+}
+
+static void ask_site(PcloudPolicy *policy, QmfAnswerFn done)
+{
+    qmf_console_query_object(policy->console, policy->broker, "Site", ASK_US, done, policy);
+}
+
+/* Never from inside another's end: the answer of one may be the question of the next. */
+static void begin(PcloudPolicy *policy)
+{
+    if (policy->job != NULL || policy->ending)
+        return;
+    policy->job = g_queue_pop_head(&policy->waiting);
+    if (policy->job == NULL)
+        return;
+    if (policy->site->settings->policy == NULL && policy->broker != NULL)
+        ask_site(policy, on_site);
+    else
+        on_site(NULL, NULL, policy);
 }
 
 static bool prepare(PcloudPolicy *policy, Job *job, GError **error)
@@ -346,18 +377,34 @@ static void on_incidents(const Value *answer, const GError *error, void *user)
         pcloud_watch_incidents(policy->site->watch, json_object_get(outputs, "incidents"));
 }
 
-static gboolean on_timer(void *user)
+static void look(const Value *answer, const GError *error, void *user)
 {
     PcloudPolicy *policy = user;
     Value *arguments;
 
-    if (policy->looking)
-        return G_SOURCE_CONTINUE;
-    policy->looking = true;
+    if (policy->ending)
+        return;
+    take_acting(policy, answer);
+    policy->looking = policy->agent != NULL;
+    if (!policy->looking)
+        return;
     arguments = value_map();
     value_set(arguments, "open_only", value_bool(true));
     call_engine(policy, "status", value_map(), on_status);
     call_engine(policy, "incidents", arguments, on_incidents);
+}
+
+static gboolean on_timer(void *user)
+{
+    PcloudPolicy *policy = user;
+
+    if (policy->looking)
+        return G_SOURCE_CONTINUE;
+    policy->looking = true;
+    if (policy->site->settings->policy == NULL && policy->broker != NULL)
+        ask_site(policy, look);
+    else
+        look(NULL, NULL, policy);
     return G_SOURCE_CONTINUE;
 }
 
@@ -413,7 +460,7 @@ PcloudPolicy *pcloud_policy_new(PcloudSite *site, GError **error)
     client.ca_file = credentials->ca_file;
     policy = g_new0(PcloudPolicy, 1);
     policy->site = site;
-    policy->agent = g_strconcat("matahariproject.org:mend-policy:", site->settings->policy, NULL);
+    policy->agent = site->settings->policy != NULL ? g_strconcat(ENGINE_AGENT, site->settings->policy, NULL) : NULL;
     g_queue_init(&policy->waiting);
     policy->client = amqp_client_new(&client);
     policy->session = qmf_session_new(policy->client);

@@ -258,6 +258,21 @@ class Qmf(PacemakerCloud):
         self.assertIn('anna', self.site.mend('status', '--json').stdout)
         self.assertIn('the policy has no app/none', self.site.mend('operate', 'start', 'app/none', check=False).stderr)
 
+    def test_when_the_engine_dies_the_other_one_is_asked(self):
+        self.bridge()
+        self.started()
+        self.site.start('other', os.path.join(mendsite.BIN, 'mend'), 'policy', 'run', '--data', self.site.data, '--name', 'other',
+                        '--policy', self.site.write('other.yaml', self.POLICY))
+        self.addCleanup(lambda: 'other' in self.site.running and self.site.stop('other'))
+        wait_for('one that stands by', lambda: 'stands by' in self.site.log('other'), 60)
+        first = self.site.running.pop('policy')
+        first.kill()
+        first.wait()
+        wait_for('the other one to act', lambda: 'other acts' in self.site.log('other'), 60)
+        wait_for('the applications in its policy', lambda: '17 rules' in self.site.log('other'), 60)
+        self.assertEqual(self.cpe.call('deployable_stop', 'blog', 'blog', 'pcloud-cape-sshd'), {'rc': 0})
+        wait_for('both VMs down', lambda: self.states() == ('STOPPED', 'STOPPED'), 60)
+
     def test_what_cannot_be_started_says_why(self):
         self.bridge()
         before = self.in_force()
