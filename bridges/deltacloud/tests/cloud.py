@@ -126,6 +126,12 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def handle(self):
+        try:
+            super().handle()
+        except ConnectionError:
+            pass  # whoever asked was killed
+
     def reply(self, status, body=None, kind='application/json', headers=()):
         data = body if isinstance(body, bytes) else b'' if body is None else json.dumps(body).encode()
         self.send_response(status)
