@@ -8,28 +8,71 @@
 #include <stdio.h>
 #include <string.h>
 
+#define OUR_PACKAGE "org.matahariproject.mend"
+
 typedef struct CallOptions {
     WireOptions site;
 } CallOptions;
 
 static const Setting rows[] = { WIRE_ROWS(CallOptions) };
 
-static QmfClass *class_of(Wire *wire, const char *agent, const char *object, GError **error)
+/* An answer of one object may be a list, or the object. */
+static Value *first_of(const Value *answer)
 {
-    g_autoptr(Value) found = wire_object(wire, agent, object, error);
-    const Value *first = value_type(found) == VALUE_LIST ? value_at(found, 0) : found;
-    const Value *schema_id = found == NULL ? NULL : value_get(first, "_schema_id");
+    const Value *first = value_type(answer) == VALUE_LIST ? value_at(answer, 0) : answer;
 
-    if (found == NULL)
-        return NULL;
-    if (schema_id == NULL) {
-        g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "%s has no object \"%s\"", agent, object);
-        return NULL;
+    return value_get(first, "_schema_id") != NULL ? value_ref((Value *) first) : NULL;
+}
+
+static void say_absent(const char *agent, const char *name, const Value *ids, GError **error)
+{
+    g_autoptr(GString) classes = g_string_new(NULL);
+
+    for (size_t i = 0; i < value_size(ids); i++)
+        if (g_strcmp0(value_get_string(value_at(ids, i), "_type"), "_event") != 0)
+            g_string_append_printf(classes, "%s%s", classes->len > 0 ? ", " : "", value_get_string(value_at(ids, i), "_class_name"));
+    g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "%s has no object \"%s\", and none of a class of that name%s%s", agent, name,
+                classes->len > 0 ? "; its classes are " : "", classes->str);
+}
+
+/* Where objects have made-up names, as the plugins of Matahari's RPC agent have, the only one of a class answers to that. */
+static Value *object_of_class(Wire *wire, const char *agent, const char *name, GError **error)
+{
+    g_autoptr(Value) ids = wire_schema_ids(wire, agent, error);
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (size_t i = 0; i < value_size(ids); i++) {
+        const char *class = value_get_string(value_at(ids, i), "_class_name"), *package = value_get_string(value_at(ids, i), "_package_name");
+
+        if (g_strcmp0(class, name) != 0 || package == NULL)
+            continue;
+        g_autoptr(Value) found = wire_objects_of(wire, agent, package, class, error);
+        if (value_size(found) == 1 || found == NULL)
+            return found != NULL ? first_of(found) : NULL;
+        for (size_t k = 0; k < value_size(found); k++)
+            g_string_append_printf(names, "%s%s", names->len > 0 ? ", " : "", value_get_string(value_get(value_at(found, k), "_object_id"), "_object_name"));
     }
-    g_autoptr(Value) schema = wire_schema(wire, agent, schema_id, error);
-    if (schema == NULL)
-        return NULL;
-    return qmf_class_from_map(value_type(schema) == VALUE_LIST ? value_at(schema, 0) : schema, error);
+    if (names->len > 0)
+        g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "%s has several of the class %s: name one of %s", agent, name, names->str);
+    else if (ids != NULL)
+        say_absent(agent, name, ids, error);
+    return NULL;
+}
+
+/* (transfer full): an object as it was told. */
+static Value *object_of(Wire *wire, const char *agent, const char *name, GError **error)
+{
+    g_autoptr(Value) found = wire_object(wire, agent, name, error);
+    Value *object = found == NULL ? NULL : first_of(found);
+
+    return object != NULL || found == NULL ? object : object_of_class(wire, agent, name, error);
+}
+
+static QmfClass *class_of(Wire *wire, const char *agent, const Value *object, GError **error)
+{
+    g_autoptr(Value) schema = wire_schema(wire, agent, value_get(object, "_schema_id"), error);
+
+    return schema == NULL ? NULL : qmf_class_from_map(value_type(schema) == VALUE_LIST ? value_at(schema, 0) : schema, error);
 }
 
 static const QmfMethod *method_of(const QmfClass *class, const char *name, GError **error)
@@ -90,7 +133,27 @@ static Value *value_of(const QmfProperty *argument, const char *text, GError **e
     return value;
 }
 
-static Value *arguments_of(const QmfMethod *method, char **words, GError **error)
+/* Agents on libqmf2 read what their schema declares without a look whether it is there: Matahari's RPC agent ends when "args" is not. Ours know better. */
+static bool complete(const QmfClass *class, const QmfMethod *method, Value *map, GError **error)
+{
+    g_autoptr(GString) missing = g_string_new(NULL);
+
+    for (size_t i = 0; i < method->n_arguments && strcmp(class->package, OUR_PACKAGE) != 0; i++) {
+        const QmfProperty *argument = &method->arguments[i];
+
+        if ((argument->direction & QMF_DIR_IN) == 0 || value_get(map, argument->name) != NULL)
+            continue;
+        if (argument->type == QMF_TYPE_LIST || argument->type == QMF_TYPE_MAP)
+            value_set(map, argument->name, argument->type == QMF_TYPE_LIST ? value_list() : value_map());
+        else
+            g_string_append_printf(missing, "%s%s (%s)", missing->len > 0 ? ", " : "", argument->name, qmf_type_name(argument->type));
+    }
+    if (missing->len > 0)
+        g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "%s wants %s as well", method->name, missing->str);
+    return missing->len == 0;
+}
+
+static Value *arguments_of(const QmfClass *class, const QmfMethod *method, char **words, GError **error)
 {
     g_autoptr(Value) map = value_map();
 
@@ -110,7 +173,7 @@ static Value *arguments_of(const QmfMethod *method, char **words, GError **error
             return NULL;
         value_set(map, name, value);
     }
-    return qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, map, error);
+    return complete(class, method, map, error) ? qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, map, error) : NULL;
 }
 
 static void print_outputs(const json_t *outputs, bool json)
@@ -133,10 +196,11 @@ static void print_outputs(const json_t *outputs, bool json)
 static bool call(Wire *wire, const CallOptions *options, char **rest, GError **error)
 {
     g_autofree char *agent = wire_agent(wire, rest[0], error);
-    QmfClass *class = agent == NULL ? NULL : class_of(wire, agent, rest[1], error);
+    g_autoptr(Value) object = agent == NULL ? NULL : object_of(wire, agent, rest[1], error);
+    QmfClass *class = object == NULL ? NULL : class_of(wire, agent, object, error);
     const QmfMethod *method = class == NULL ? NULL : method_of(class, rest[2], error);
-    g_autoptr(Value) arguments = method == NULL ? NULL : arguments_of(method, rest + 3, error);
-    g_autoptr(Value) answer = arguments == NULL ? NULL : wire_call(wire, agent, rest[1], method->name, arguments, error);
+    g_autoptr(Value) arguments = method == NULL ? NULL : arguments_of(class, method, rest + 3, error);
+    g_autoptr(Value) answer = arguments == NULL ? NULL : wire_call_id(wire, agent, value_get(object, "_object_id"), method->name, arguments, error);
 
     if (answer != NULL) {
         g_autoptr(json_t) outputs = value_to_json(answer);

@@ -309,8 +309,15 @@ static Value *question_end(Wire *wire, Question *q, GError **error)
 
 Value *wire_call(Wire *wire, const char *agent, const char *object, const char *method, const Value *arguments, GError **error)
 {
+    g_autoptr(Value) id = qmf_object_id(agent, object, 0);
+
+    return wire_call_id(wire, agent, id, method, arguments, error);
+}
+
+Value *wire_call_id(Wire *wire, const char *agent, const Value *id, const char *method, const Value *arguments, GError **error)
+{
     Question q = { 0 };
-    g_autoptr(Value) id = qmf_object_id(agent, object, 0), none = value_map();
+    g_autoptr(Value) none = value_map();
 
     qmf_console_call(wire->console, agent, id, method, arguments == NULL ? none : arguments, wire->timeout_us, on_answer, &q);
     return question_end(wire, &q, error);
@@ -318,9 +325,14 @@ Value *wire_call(Wire *wire, const char *agent, const char *object, const char *
 
 Value *wire_objects(Wire *wire, const char *agent, const char *class, GError **error)
 {
+    return wire_objects_of(wire, agent, "org.matahariproject.mend", class, error);
+}
+
+Value *wire_objects_of(Wire *wire, const char *agent, const char *package, const char *class, GError **error)
+{
     Question q = { 0 };
 
-    qmf_console_query_objects(wire->console, agent, "org.matahariproject.mend", class, NULL, wire->timeout_us, on_answer, &q);
+    qmf_console_query_objects(wire->console, agent, package, class, NULL, wire->timeout_us, on_answer, &q);
     return question_end(wire, &q, error);
 }
 
@@ -329,6 +341,14 @@ Value *wire_object(Wire *wire, const char *agent, const char *object, GError **e
     Question q = { 0 };
 
     qmf_console_query_object(wire->console, agent, object, wire->timeout_us, on_answer, &q);
+    return question_end(wire, &q, error);
+}
+
+Value *wire_schema_ids(Wire *wire, const char *agent, GError **error)
+{
+    Question q = { 0 };
+
+    qmf_console_query_schema_ids(wire->console, agent, wire->timeout_us, on_answer, &q);
     return question_end(wire, &q, error);
 }
 

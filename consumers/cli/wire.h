@@ -58,8 +58,11 @@ char *wire_engine_agent(Wire *wire, const char *name, GError **error);
 
 /* Each waits for its answer. (transfer full) */
 Value *wire_call(Wire *wire, const char *agent, const char *object, const char *method, const Value *arguments, GError **error);
-Value *wire_objects(Wire *wire, const char *agent, const char *class, GError **error);
+Value *wire_call_id(Wire *wire, const char *agent, const Value *object_id, const char *method, const Value *arguments, GError **error);
+Value *wire_objects(Wire *wire, const char *agent, const char *class, GError **error); /* of a class of ours */
+Value *wire_objects_of(Wire *wire, const char *agent, const char *package, const char *class, GError **error);
 Value *wire_object(Wire *wire, const char *agent, const char *object, GError **error);
+Value *wire_schema_ids(Wire *wire, const char *agent, GError **error);
 Value *wire_schema(Wire *wire, const char *agent, const Value *schema_id, GError **error);
 
 /* The frame of a verb: reads its settings, prints help when asked for, says what is wrong. True: go on; false: return *@ret_status. */

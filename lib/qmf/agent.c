@@ -506,6 +506,7 @@ void qmf_agent_receive(QmfAgent *agent, const QmfMessage *message)
     case QMF_AGENT_LOCATE_REQUEST:          agent_locate(agent, message); break;
     case QMF_QUERY_REQUEST:                 agent_query(agent, message); break;
     case QMF_METHOD_REQUEST:                receive_call(agent, message); break;
+    case QMF_V1_SCHEMA_REQUEST:             agent_query_v1(agent, message); break;
     case QMF_SUBSCRIBE_REQUEST:
     case QMF_SUBSCRIBE_REFRESH_INDICATION:
     case QMF_SUBSCRIBE_CANCEL_INDICATION:   subscriptions_receive(agent->subscriptions, message); break;

@@ -64,6 +64,7 @@ typedef struct Query { /* a _what: OBJECT query, checked */
 } Query;
 void agent_locate(QmfAgent *agent, const QmfMessage *request);
 void agent_query(QmfAgent *agent, const QmfMessage *request);
+void agent_query_v1(QmfAgent *agent, const QmfMessage *request);
 /* Borrows from @map. False: @ret_problem says why, in libqmf2's words. */
 bool query_read(const QmfAgent *agent, const Value *map, Query *ret, const char **ret_problem);
 bool query_matches(const Query *query, const QmfObject *object);

@@ -2,6 +2,7 @@
  * console of any make puts them together again, and no message grows with the number of objects. */
 #include "lib/qmf/agent_parts.h"
 #include "lib/qmf/predicate.h"
+#include "lib/qmf/qmf1.h"
 
 #include <string.h>
 
@@ -132,4 +133,25 @@ void agent_query(QmfAgent *agent, const QmfMessage *request)
         query_objects(agent, request);
     else
         agent_raise(agent, request, INVALID ": _what is none of SCHEMA_ID, SCHEMA, OBJECT, OBJECT_ID");
+}
+
+static const QmfClass *class_at(size_t i, const void *user)
+{
+    const QmfAgent *agent = user;
+
+    return i < agent->classes->len ? ((const AgentClass *) agent->classes->pdata[i])->class : NULL;
+}
+
+void agent_query_v1(QmfAgent *agent, const QmfMessage *request)
+{
+    size_t n_bytes;
+    const void *bytes = value_as_bytes(request->body, &n_bytes);
+    g_autoptr(GBytes) content = qmf1_schema_answer(bytes, n_bytes, class_at, agent);
+    QmfMessage *answer;
+
+    if (content == NULL)
+        return; /* as libqmf2: who asked finds out by itself */
+    answer = agent_message(agent, QMF_V1_SCHEMA_RESPONSE, NULL);
+    answer->body = value_bytes(VALUE_BINARY, g_bytes_get_data(content, NULL), g_bytes_get_size(content));
+    agent_reply(agent, request, answer);
 }

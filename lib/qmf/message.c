@@ -10,6 +10,8 @@
  * belongs is found here and not by ten callers. The property "partial" counts by being there; its value is null. */
 #include "lib/qmf/message.h"
 
+#include "lib/qmf/qmf1.h"
+
 #include <string.h>
 
 G_DEFINE_QUARK(mend-qmf-error-quark, qmf_error)
@@ -40,6 +42,8 @@ static const OpcodeRow rows[] = {
     [QMF_METHOD_REQUEST] = { "request", VALUE_MAP, false },
     [QMF_METHOD_RESPONSE] = { "response", VALUE_MAP, false },
     [QMF_EXCEPTION] = { "response", VALUE_MAP, false },
+    [QMF_V1_SCHEMA_REQUEST] = { NULL, VALUE_BINARY, false },
+    [QMF_V1_SCHEMA_RESPONSE] = { NULL, VALUE_BINARY, false },
 };
 _Static_assert(G_N_ELEMENTS(rows) == QMF_OPCODE_N, "every opcode has a row");
 
@@ -86,11 +90,49 @@ const char *qmf_opcode_name(QmfOpcode opcode)
     return names[opcode];
 }
 
+/* --- QMFv1 --- */
+
+static AmqpMessage *v1_to_amqp(const QmfMessage *message)
+{
+    AmqpMessage *amqp = amqp_message_new();
+    size_t n_bytes;
+    const void *bytes = value_as_bytes(message->body, &n_bytes);
+
+    amqp->subject = g_strdup(message->subject);
+    amqp->reply_to = g_strdup(message->reply_to);
+    if (message->agent != NULL)
+        amqp_message_set_property(amqp, "qmf.agent", value_string(message->agent));
+    amqp->body_kind = AMQP_BODY_DATA;
+    amqp->data = g_bytes_new(bytes, n_bytes);
+    return amqp;
+}
+
+/* NULL: it is none. */
+static QmfMessage *v1_from_amqp(const AmqpMessage *amqp)
+{
+    size_t n_bytes = 0;
+    const void *bytes = amqp->body_kind == AMQP_BODY_DATA && amqp->data != NULL          ? g_bytes_get_data(amqp->data, &n_bytes)
+                        : amqp->body != NULL && value_type(amqp->body) == VALUE_BINARY ? value_as_bytes(amqp->body, &n_bytes)
+                                                                                         : NULL;
+    QmfMessage *message;
+
+    if (!qmf1_is_schema_request(bytes, n_bytes))
+        return NULL;
+    message = qmf_message_new(QMF_V1_SCHEMA_REQUEST);
+    message->subject = g_strdup(amqp->subject);
+    message->reply_to = g_strdup(amqp->reply_to);
+    message->body = value_bytes(VALUE_BINARY, bytes, n_bytes);
+    return message;
+}
+
 /* --- out --- */
 
 AmqpMessage *qmf_message_to_amqp(const QmfMessage *message)
 {
     const OpcodeRow *row = &rows[message->opcode];
+
+    if (row->body == VALUE_BINARY)
+        return v1_to_amqp(message);
     AmqpMessage *amqp = amqp_message_new();
     const char *key;
     const Value *item;
@@ -136,7 +178,7 @@ void qmf_amqp_as_data(AmqpMessage *amqp)
 static bool opcode_parse(const char *name, QmfOpcode *ret, GError **error)
 {
     for (int i = 0; i < QMF_OPCODE_N; i++)
-        if (strcmp(names[i], name) == 0) {
+        if (strcmp(names[i], name) == 0 && rows[i].body != VALUE_BINARY) {
             *ret = (QmfOpcode) i;
             return true;
         }
@@ -252,6 +294,10 @@ QmfMessage *qmf_message_from_amqp(const AmqpMessage *amqp, GError **error)
         return NULL;
     }
     if (opcode == NULL) {
+        QmfMessage *v1 = v1_from_amqp(amqp);
+
+        if (v1 != NULL)
+            return v1;
         g_set_error(error, QMF_ERROR, QMF_ERROR_MALFORMED, "no qmf.opcode: not a QMFv2 message");
         return NULL;
     }

@@ -27,7 +27,9 @@
     X(DATA_INDICATION, "_data_indication")                              \
     X(METHOD_REQUEST, "_method_request")                                \
     X(METHOD_RESPONSE, "_method_response")                              \
-    X(EXCEPTION, "_exception")
+    X(EXCEPTION, "_exception")                                          \
+    X(V1_SCHEMA_REQUEST, "AM2S")                                        \
+    X(V1_SCHEMA_RESPONSE, "AM2s") /* no qmf.opcode: the whole content as binary body, qmf1.h */
 #define X(id, text) QMF_##id,
 typedef enum { QMF_OPCODES(X) QMF_OPCODE_N } QmfOpcode;
 #undef X
@@ -41,7 +43,7 @@ typedef struct QmfMessage { /* strings owned */
     char *content;        /* qmf.content: "_schema_id" "_schema" "_data" "_event"; NULL */
     bool partial;         /* more of this answer follows */
     bool plain;           /* sent with an amqp-value as body; what arrives may have either */
-    Value *body;          /* MAP or LIST; NULL: none (a locate request may have none) */
+    Value *body;          /* MAP or LIST, of QMFv1 BINARY; NULL: none (a locate request may have none) */
     Value *extra;         /* further application properties (mend.command-id …); map or NULL */
 } QmfMessage;
 

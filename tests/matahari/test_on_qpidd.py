@@ -177,6 +177,36 @@ class OnQpidd(unittest.TestCase):
     def test_the_other_agents_on_1_0(self):
         self.others('amqp1.0')
 
+    def rpc(self, protocol):
+        """rpcd, whose objects have made-up names, and which ends when an argument is left out."""
+        plugins = '/usr/lib/matahari/plugins'
+        if shutil.which('matahari-qmf-rpcd') is None or not os.access(plugins, os.W_OK):
+            self.skipTest('no matahari-qmf-rpcd on the PATH, or no %s to put a plug-in into' % plugins)
+        name = 'mend_test_%d' % os.getpid()
+        plugin = os.path.join(plugins, name + '.py')
+        self.addCleanup(lambda: [os.unlink(each) for each in (plugin, plugin + 'c') if os.path.exists(each)])
+        with open(plugin, 'w') as out:
+            out.write('def add(*args, **more):\n    return sum(args) + more.get("more", 0)\n')
+        os.environ['QPID_PROTOCOL_DEFAULTS'] = protocol
+        self.addCleanup(os.environ.pop, 'QPID_PROTOCOL_DEFAULTS')
+        self.mend.attach()
+        rpcd = self.mend.start('rpcd', 'matahari-qmf-rpcd', '-b', '127.0.0.1', '-p', str(self.mend.port))
+        agent = wait_for('its record', lambda: self.record(':rpc:'), 90)['name']
+        wait_for('its plug-in', lambda: self.mend.mend('call', agent, name, 'add', check=False).returncode == 0, 60, 1)  # loaded after it is here
+        self.assertEqual(self.mend.json('call', agent, name, 'add', 'args=["1", "2"]', 'kwargs={"more": "39"}')['result'], '42')
+        self.assertEqual(self.mend.json('call', agent, name, 'add')['result'], '0')
+        refused = self.mend.mend('call', agent, name, 'add', 'args=["null"]', check=False)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn('TypeError', refused.stderr)
+        self.assertIn('its classes are', self.mend.mend('call', agent, 'none', 'add', check=False).stderr)
+        self.assertIsNone(rpcd.poll(), self.mend.log('rpcd'))
+
+    def test_the_rpc_agent_on_0_10(self):
+        self.rpc('amqp0-10')
+
+    def test_the_rpc_agent_on_1_0(self):
+        self.rpc('amqp1.0')
+
     def guest(self):
         self.mend.attach()
         self.mend.start('guest', os.path.join(BIN, 'mend-guest'), '--broker', self.mend.url, '--anonymous', '--data', self.mend.path('guest'),
@@ -194,6 +224,22 @@ class OnQpidd(unittest.TestCase):
             for line in ('agent matahariproject.org:mend-guest:', 'object matahariproject.org:mend-guest:', 'answer matahariproject.org:mend-guest:',
                          'agent matahariproject.org:mend-broker:'):
                 self.assertIn(line, said.stdout, protocol + said.stderr)
+
+    def test_mataharis_shell_sees_mends_agents(self):
+        """It is of Python's QMF console, which asks for classes in the binary form of QMFv1."""
+        if shutil.which('mhsh') is None:
+            self.skipTest('no mhsh on the PATH')
+        self.guest()
+        with open(self.mend.path('mhsh'), 'w') as out:
+            shell = subprocess.Popen(['mhsh', '-b', '127.0.0.1', '-p', str(self.mend.port)], stdin=subprocess.PIPE, stderr=subprocess.STDOUT, stdout=out, text=True)
+        self.addCleanup(lambda: (shell.kill(), shell.wait(), shell.stdin.close()))
+
+        def said(line, part):
+            shell.stdin.write(line + '\n')
+            shell.stdin.flush()
+            with open(self.mend.path('mhsh')) as text:
+                return part in text.read()
+        wait_for('our agent in its list', lambda: said('list agents', 'mend-guest:' + attachsite.ID % 1), 60, 1)
 
     def test_consoles_of_that_age_see_mends_agents(self):
         self.guest()
