@@ -44,7 +44,7 @@ struct HttpCall {
     int refs;
     Http *http;          /* NULL: freed */
     CallState state;
-    char *method, *url, *content_type;
+    char *method, *url, *content_type, *wanted_header;
     GStrv headers;
     GBytes *request_body;
     bool repeatable, sent;
@@ -91,6 +91,7 @@ static void call_unref(HttpCall *call)
     g_clear_pointer(&call->request_body, g_bytes_unref);
     g_strfreev(call->headers);
     g_free(call->content_type);
+    g_free(call->wanted_header);
     g_free(call->method);
     g_free(call->url);
     g_free(call);
@@ -213,7 +214,8 @@ static void on_whole(HttpCall *call)
     if (again && try_again(call, true))
         return;
     answer.content_type = soup_message_headers_get_content_type(soup_message_get_response_headers(call->message), NULL);
-    answer.location = soup_message_headers_get_one(soup_message_get_response_headers(call->message), "Location");
+    if (call->wanted_header != NULL)
+        answer.wanted = soup_message_headers_get_one(soup_message_get_response_headers(call->message), call->wanted_header);
     call_finish(call, &answer);
 }
 
@@ -338,6 +340,7 @@ HttpCall *http_send(Http *http, const HttpRequest *request, HttpDone done, void 
     call->method = g_strdup(request->method);
     call->url = g_strconcat(http->url, request->path, NULL);
     call->content_type = g_strdup(request->content_type != NULL ? request->content_type : "application/octet-stream");
+    call->wanted_header = g_strdup(request->wanted_header);
     call->headers = request->headers != NULL ? g_strdupv((char **) request->headers) : g_new0(char *, 1);
     if (request->body != NULL)
         call->request_body = g_bytes_new(request->body, strlen(request->body));

@@ -53,6 +53,7 @@ typedef struct HttpRequest {     /* borrowed during http_send() */
      * what fails by the network, 429, 502, 503 and 504 is sent up to HTTP_TRIES times, further and further apart, Retry-After
      * heeded, as long as the deadline allows. Of other requests only what never left is sent again. */
     bool repeatable;
+    const char *wanted_header;   /* of the answer: "X-Subject-Token"; NULL: none */
 } HttpRequest;
 #define HTTP_TRIES 3
 
@@ -63,7 +64,7 @@ typedef struct HttpAnswer {      /* borrowed during the completion */
     const char *body;            /* NUL-terminated; never NULL when there is an answer */
     size_t body_bytes;
     const char *content_type;    /* without parameters; NULL: none said */
-    const char *location;        /* where what was made is to be found; NULL: not said */
+    const char *wanted;          /* wanted_header's value; NULL: it is not there */
 } HttpAnswer;
 /* Runs exactly once, never inside http_send(), unless the call or the Http is dropped before. */
 typedef void (*HttpDone)(const HttpAnswer *answer, void *user);

@@ -225,6 +225,7 @@ SignVm *sign_vm_new(Bridge *bridge, const SignVmOptions *o, GError **error)
 
 void sign_vm_start(SignVm *vm) { bridge_agent_start(vm->agent); }
 void sign_vm_close(SignVm *vm) { bridge_agent_close(vm->agent); }
+void sign_vm_set_reach(SignVm *vm, const char *why) { bridge_agent_set_reach(vm->agent, why); }
 
 void sign_vm_free(SignVm *vm)
 {

@@ -20,5 +20,6 @@ void sign_vm_close(SignVm *vm);
 void sign_vm_free(SignVm *vm); /* NULL is fine */
 /* The complaint @fingerprint about @service stands (@text: what it says), or has ended. False: too many of them, it is not kept. */
 bool sign_vm_take(SignVm *vm, const char *service, const char *fingerprint, bool fires, const char *text);
+void sign_vm_set_reach(SignVm *vm, const char *why); /* bridge_agent_set_reach() */
 
 #endif

@@ -1,5 +1,6 @@
 /* mend-bridge masakari: what OpenStack's masakari-monitors notify of, on the bus (docs/bridge-masakari.md). It answers as Masakari's API does, so that
- * they need no more than its address: the version documents their client looks for, and POST …/v1/notifications. */
+ * they need no more than its address: the version documents their client looks for, and POST …/v1/notifications. With --send a Masakari is told, too. */
+#include "bridges/masakari/masakari_out.h"
 #include "bridges/masakari/masakari_site.h"
 
 #include "bridges/common/http.h"
@@ -13,6 +14,8 @@
 
 typedef struct MasakariSettings {
     char *listen, *token_file, *keystone, *keystone_ca, *role, *certificate, *key, *hosts;
+    char *send, *send_ca, *send_token_file, *send_login, *operator_credentials, *policy;
+    int64_t send_interval_us;
     bool vms;
 } MasakariSettings;
 
@@ -24,6 +27,8 @@ typedef struct State {
     GQueue *seen_order;  /* the same, oldest first */
     Keystone *keystone;
     HttpServer *server;
+    GHashTable *ids;     /* host's UUID → its name, borrowed */
+    MasakariOut *out;    /* NULL: nothing is sent */
 } State;
 
 #define AT(field) offsetof(MasakariSettings, field)
@@ -37,6 +42,13 @@ static const Setting rows[] = {
     { "token-file", SETTING_STRING, AT(token_file), 0, 0, NULL, "FILE with one token that is wanted, instead of --keystone" },
     { "certificate", SETTING_STRING, AT(certificate), 0, 0, NULL, "FILE with the certificate for --listen (PEM): then it speaks TLS" },
     { "key", SETTING_STRING, AT(key), 0, 0, NULL, "FILE with its key, when that is not in the same" },
+    { "send", SETTING_STRING, AT(send), 0, 0, NULL, "URL of a Masakari (…/v1/PROJECT) that is notified of what Mend has given up" },
+    { "send-ca", SETTING_STRING, AT(send_ca), 0, 0, NULL, "FILE with its and its Keystone's CA certificate (PEM); without: whom this machine trusts" },
+    { "send-login", SETTING_STRING, AT(send_login), 0, 0, NULL, "FILE with how Keystone is asked for a token (YAML)" },
+    { "send-token-file", SETTING_STRING, AT(send_token_file), 0, 0, NULL, "FILE with a token, instead" },
+    { "send-interval", SETTING_DURATION, AT(send_interval_us), US_PER_S / 5, US_PER_HOUR, "15s", "what is open is asked for this often" },
+    { "policy", SETTING_STRING, AT(policy), 0, 0, NULL, "NAME of the policy engine that is asked; without: the one that acts" },
+    { "operator-credentials", SETTING_STRING, AT(operator_credentials), 0, 0, NULL, "FILE with the broker's user 'operator', who may ask it; without: those of --site" },
 };
 
 /* ---- what comes in -------------------------------------------------------------------------------------------------------------------------- */
@@ -69,19 +81,15 @@ static void answer_get(const char *path, HttpReply *reply)
     }
 }
 
-/* False: it came before. */
-static bool remember(State *state, const char *key)
+/* Only of one that was taken: what was answered 503 is sent again, and must not be a duplicate then. */
+static void remember(State *state, const char *key)
 {
-    char *kept;
+    char *kept = g_strdup(key);
 
-    if (g_hash_table_contains(state->seen, key))
-        return false;
-    kept = g_strdup(key);
     g_hash_table_add(state->seen, kept);
     g_queue_push_tail(state->seen_order, kept);
     if (g_queue_get_length(state->seen_order) > KEPT_MAX)
         g_hash_table_remove(state->seen, g_queue_pop_head(state->seen_order));
-    return true;
 }
 
 static json_t *told(const MasakariNotice *notice, const json_t *body)
@@ -122,12 +130,13 @@ static void on_request(const char *path, const json_t *body, HttpReply *reply, v
     } else if (host == NULL) {
         log_warning("a notification of host '%.255s', which --hosts does not have: not taken", notice->hostname);
         http_reply_error(reply, 400, "Host with name %s could not be found.", notice->hostname);
-    } else if (!remember(state, notice->key)) {
+    } else if (g_hash_table_contains(state->seen, notice->key)) {
         http_reply_error(reply, 409, "Notification received from host %s of type '%s' is duplicate.", notice->hostname,
                          notice->type == MASAKARI_HOST ? "COMPUTE_HOST" : notice->type == MASAKARI_VM ? "VM" : "PROCESS");
     } else if (!masakari_host_take(host, notice, &why)) {
         http_reply_error(reply, 503, "%s", why);
     } else {
+        remember(state, notice->key);
         reply->status = 202;
         reply->body = told(notice, body);
     }
@@ -159,6 +168,7 @@ static bool read_hosts(State *state, const char *path, GError **error)
             return false;
         g_ptr_array_add(state->site.hosts, host);
         g_hash_table_insert(state->names, (char *) masakari_host_name(host), host);
+        g_hash_table_insert(state->ids, g_steal_pointer(&id), (char *) masakari_host_name(host));
     }
     return true;
 }
@@ -169,6 +179,9 @@ static bool settings_are_good(const MasakariSettings *s, GError **error)
                         : s->keystone != NULL && s->token_file != NULL ? "--keystone and --token-file: one of them"
                         : s->keystone != NULL && !http_url_is_private(s->keystone)
                             ? "--keystone: http would send tokens in the clear: https wanted, or Keystone on this machine"
+                        : s->send != NULL && (s->send_login == NULL) == (s->send_token_file == NULL) ? "--send needs --send-login or --send-token-file, one of them"
+                        : s->send != NULL && !http_url_is_private(s->send)
+                            ? "--send: http would send tokens in the clear: https wanted, or Masakari on this machine"
                             : NULL;
 
     if (wrong != NULL)
@@ -182,11 +195,32 @@ static void stop(void *data)
 
     g_clear_pointer(&state->keystone, keystone_free); /* turns away who waits at the server */
     http_server_free(state->server);
+    masakari_out_free(state->out);
+    g_hash_table_unref(state->ids);
     g_hash_table_unref(state->names);
     g_ptr_array_unref(state->site.hosts);
     g_queue_free(state->seen_order);
     g_hash_table_unref(state->seen);
     g_free(state);
+}
+
+static void on_trouble(const char *why, void *user)
+{
+    const State *state = user;
+
+    for (guint i = 0; i < state->site.hosts->len; i++)
+        masakari_host_set_reach(state->site.hosts->pdata[i], why);
+}
+
+static bool start_out(State *state, const MasakariSettings *s, GError **error)
+{
+    const MasakariOutOptions options = { .url = s->send, .ca_file = s->send_ca, .token_file = s->send_token_file, .login_file = s->send_login,
+                                         .credentials = s->operator_credentials, .policy = s->policy, .interval_us = s->send_interval_us, .names = state->ids,
+                                         .trouble = on_trouble, .user = state };
+
+    if (s->send != NULL)
+        state->out = masakari_out_new(state->bridge, &options, error);
+    return s->send == NULL || state->out != NULL;
 }
 
 static bool start_all(State *state, const MasakariSettings *s, GError **error)
@@ -199,7 +233,7 @@ static bool start_all(State *state, const MasakariSettings *s, GError **error)
             return false;
         options.admit = on_admit;
     }
-    if (!read_hosts(state, s->hosts, error) || (state->server = http_server_new(&options, error)) == NULL)
+    if (!read_hosts(state, s->hosts, error) || !start_out(state, s, error) || (state->server = http_server_new(&options, error)) == NULL)
         return false;
     for (guint i = 0; i < state->site.hosts->len; i++)
         masakari_host_start(state->site.hosts->pdata[i]);
@@ -220,6 +254,7 @@ static void *start(Bridge *bridge, const void *settings, GError **error)
     state->names = g_hash_table_new(g_str_hash, g_str_equal);
     state->seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     state->seen_order = g_queue_new();
+    state->ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (start_all(state, settings, error))
         return state;
     stop(state);
@@ -232,6 +267,7 @@ static void end(void *data)
 
     g_clear_pointer(&state->keystone, keystone_free);
     g_clear_pointer(&state->server, http_server_free);
+    g_clear_pointer(&state->out, masakari_out_free);
     for (guint i = 0; i < state->site.hosts->len; i++)
         masakari_host_close(state->site.hosts->pdata[i]);
 }

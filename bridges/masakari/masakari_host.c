@@ -193,6 +193,8 @@ void masakari_host_start(MasakariHost *host)
         bridge_agent_start(host->voice);
 }
 
+void masakari_host_set_reach(MasakariHost *host, const char *why) { sign_vm_set_reach(host->signs, why); }
+
 void masakari_host_close(MasakariHost *host)
 {
     sign_vm_close(host->signs);

@@ -21,6 +21,7 @@ MasakariHost *masakari_host_new(MasakariSite *site, Bridge *bridge, const char *
 void masakari_host_start(MasakariHost *host);
 void masakari_host_close(MasakariHost *host);
 void masakari_host_free(MasakariHost *host); /* NULL is fine */
+void masakari_host_set_reach(MasakariHost *host, const char *why); /* bridge_agent_set_reach() */
 const char *masakari_host_name(const MasakariHost *host);
 /* Told on the bus. False: @ret_why says what is not taken, and why (transfer full). */
 bool masakari_host_take(MasakariHost *host, const MasakariNotice *notice, char **ret_why);

@@ -61,9 +61,9 @@ static void on_registered(const HttpAnswer *answer, void *user)
         again(hook, why);
         return;
     }
-    hook->location = answer->location != NULL ? path_below(hook, answer->location) : NULL;
+    hook->location = answer->wanted != NULL ? path_below(hook, answer->wanted) : NULL;
     if (hook->location == NULL) {
-        again(hook, answer->location == NULL ? "it did not say where it is (Location)" : "it says that it is on another server");
+        again(hook, answer->wanted == NULL ? "it did not say where it is (Location)" : "it says that it is on another server");
         return;
     }
     hook->again_s = AGAIN_FIRST_S;
@@ -88,7 +88,7 @@ static void send(PcloudHook *hook, const char *method, const char *path, const c
     if (error != NULL)
         again(hook, error->message);
     else
-        hook->call = http_send(hook->http, &(HttpRequest) { .method = method, .path = path, .headers = headers, .body = body, .content_type = "application/xml" }, done, hook);
+        hook->call = http_send(hook->http, &(HttpRequest) { .method = method, .path = path, .headers = headers, .body = body, .content_type = "application/xml", .wanted_header = "Location" }, done, hook);
     http_secret_free(login);
     http_secret_free(password);
 }

@@ -11,19 +11,14 @@
 #include "bridges/pacemaker-cloud/pcloud_documents.h"
 #include "bridges/pacemaker-cloud/pcloud_site.h"
 
-#include "lib/base/clock.h"
-#include "lib/base/credentials.h"
+#include "bridges/common/bridge_operator.h"
 #include "lib/base/json.h"
 #include "lib/base/log.h"
-#include "lib/qmf/session.h"
 
 #include <string.h>
 
-#define ASK_US       (10 * US_PER_S)
 #define WAITING_MAX  100
 #define WHO          "pacemaker-cloud"
-#define BROKER_AGENT "matahariproject.org:mend-broker:"
-#define ENGINE_AGENT "matahariproject.org:mend-policy:"
 #define AGAIN_N      30 /* looks until documents that were refused are tried again */
 
 typedef struct Job {
@@ -38,10 +33,7 @@ typedef struct Job {
 
 struct PcloudPolicy {
     PcloudSite *site;
-    AmqpClient *client;
-    QmfSession *session;
-    QmfConsole *console;
-    char *agent, *broker;  /* the engine and the plugin; NULL: not known (yet) */
+    BridgeOperator *operator;
     char *version;         /* that our documents were seen in */
     GQueue waiting;        /* of Job */
     Job *job;
@@ -63,9 +55,7 @@ static void job_free(Job *job)
 
 static void call_engine(PcloudPolicy *policy, const char *method, Value *arguments /* (transfer full) */, QmfAnswerFn done)
 {
-    g_autoptr(Value) id = qmf_object_id(policy->agent, "Policy", 0), given = arguments;
-
-    qmf_console_call(policy->console, policy->agent, id, method, given, ASK_US, done, policy);
+    bridge_operator_call(policy->operator, method, arguments, done, policy);
 }
 
 /* ---- the end of one ------------------------------------------------------------------------------------------------------------------- */
@@ -95,7 +85,7 @@ static void end_job(PcloudPolicy *policy, const char *problem)
 static char *problem_of(const PcloudPolicy *policy, const GError *error)
 {
     return g_error_matches(error, QMF_ERROR, QMF_ERROR_EXCEPTION) ? g_strdup(error->message)
-                                                                  : g_strdup_printf("the policy engine %s does not answer: %s", strrchr(policy->agent, ':') + 1, error->message);
+                                                                  : g_strdup_printf("the policy engine %s does not answer: %s", bridge_operator_engine(policy->operator), error->message);
 }
 
 /* ---- starting and stopping -------------------------------------------------------------------------------------------------------------- */
@@ -235,35 +225,18 @@ static void on_version(const Value *answer, const GError *error, void *user)
 
 /* ---- one after the other -------------------------------------------------------------------------------------------------------------------- */
 
-static void take_acting(PcloudPolicy *policy, const Value *answer)
-{
-    const Value *site = value_type(answer) == VALUE_LIST ? value_at(answer, 0) : answer;
-    const char *name = site == NULL ? NULL : value_get_string(value_get(site, "_values"), "engine");
-
-    if (name == NULL || *name == '\0')
-        return; /* none, for the moment: the one that did is asked, and says so itself */
-    g_free(policy->agent);
-    policy->agent = g_strconcat(ENGINE_AGENT, name, NULL);
-}
-
 static void on_site(const Value *answer, const GError *error, void *user)
 {
     PcloudPolicy *policy = user;
 
     if (policy->ending)
         return;
-    take_acting(policy, answer);
-    if (policy->agent == NULL)
+    if (bridge_operator_engine(policy->operator) == NULL)
         end_job(policy, "no policy engine acts");
     else if (policy->job->verb == PCLOUD_STOP)
         operate(policy, "stop");
     else
         call_engine(policy, "version", value_map(), on_version);
-}
-
-static void ask_site(PcloudPolicy *policy, QmfAnswerFn done)
-{
-    qmf_console_query_object(policy->console, policy->broker, "Site", ASK_US, done, policy);
 }
 
 /* Never from inside another's end: the answer of one may be the question of the next. */
@@ -272,12 +245,8 @@ static void begin(PcloudPolicy *policy)
     if (policy->job != NULL || policy->ending)
         return;
     policy->job = g_queue_pop_head(&policy->waiting);
-    if (policy->job == NULL)
-        return;
-    if (policy->site->settings->policy == NULL && policy->broker != NULL)
-        ask_site(policy, on_site);
-    else
-        on_site(NULL, NULL, policy);
+    if (policy->job != NULL)
+        bridge_operator_find_engine(policy->operator, on_site, policy);
 }
 
 static bool prepare(PcloudPolicy *policy, Job *job, GError **error)
@@ -384,8 +353,7 @@ static void look(const Value *answer, const GError *error, void *user)
 
     if (policy->ending)
         return;
-    take_acting(policy, answer);
-    policy->looking = policy->agent != NULL;
+    policy->looking = bridge_operator_engine(policy->operator) != NULL;
     if (!policy->looking)
         return;
     arguments = value_map();
@@ -401,10 +369,7 @@ static gboolean on_timer(void *user)
     if (policy->looking)
         return G_SOURCE_CONTINUE;
     policy->looking = true;
-    if (policy->site->settings->policy == NULL && policy->broker != NULL)
-        ask_site(policy, look);
-    else
-        look(NULL, NULL, policy);
+    bridge_operator_find_engine(policy->operator, look, policy);
     return G_SOURCE_CONTINUE;
 }
 
@@ -419,58 +384,34 @@ static void on_entities(const Value *answer, const GError *error, void *user)
 
 void pcloud_policy_ask_entities(PcloudPolicy *policy)
 {
-    if (policy->broker == NULL) /* its plugin's agent answers, and is asked then */
-        qmf_console_locate(policy->console, NULL);
-    if (policy->broker == NULL || policy->asking)
+    if (!bridge_operator_is_ready(policy->operator) || policy->asking)
         return;
     policy->asking = true;
-    qmf_console_query_objects(policy->console, policy->broker, "org.matahariproject.mend", "Entity", NULL, ASK_US, on_entities, policy);
+    bridge_operator_query(policy->operator, "Entity", on_entities, policy);
 }
 
-static void on_agent(const char *agent, const Value *attributes, void *user)
-{
-    PcloudPolicy *policy = user;
-
-    if (!g_str_has_prefix(agent, BROKER_AGENT) || g_strcmp0(agent, policy->broker) == 0)
-        return;
-    g_free(policy->broker);
-    policy->broker = g_strdup(agent);
-    pcloud_policy_ask_entities(policy);
-}
-
-static void on_ready(void *user) { pcloud_policy_ask_entities(user); }
+static void on_broker(void *user) { pcloud_policy_ask_entities(user); }
 
 /* ---- life ----------------------------------------------------------------------------------------------------------------------------------- */
 
 PcloudPolicy *pcloud_policy_new(PcloudSite *site, GError **error)
 {
-    const BridgeSettings *settings = bridge_settings(site->bridge);
-    const char *file = site->settings->operator_credentials;
-    g_autoptr(Credentials) credentials = file != NULL ? credentials_read(file, error) : credentials_find("operator", settings->site, error);
-    AmqpClientOptions client = { .reconnect = true };
-    PcloudPolicy *policy;
+    PcloudPolicy *policy = g_new0(PcloudPolicy, 1);
+    const BridgeOperatorOptions options = { .credentials = site->settings->operator_credentials, .engine = site->settings->policy, .broker_found = on_broker,
+                                            .user = policy };
 
-    if (credentials == NULL) {
-        g_prefix_error(error, "the policy engine cannot be asked for anything: ");
+    policy->site = site;
+    g_queue_init(&policy->waiting);
+    policy->operator = bridge_operator_new(site->bridge, &options, error);
+    if (policy->operator == NULL) {
+        pcloud_policy_free(policy);
         return NULL;
     }
-    client.url = settings->broker != NULL ? settings->broker : credentials->url != NULL ? credentials->url : "amqp://127.0.0.1:5672";
-    client.user = credentials->user;
-    client.password = credentials->password;
-    client.ca_file = credentials->ca_file;
-    policy = g_new0(PcloudPolicy, 1);
-    policy->site = site;
-    policy->agent = site->settings->policy != NULL ? g_strconcat(ENGINE_AGENT, site->settings->policy, NULL) : NULL;
-    g_queue_init(&policy->waiting);
-    policy->client = amqp_client_new(&client);
-    policy->session = qmf_session_new(policy->client);
-    policy->console = qmf_session_console(policy->session, &(QmfConsoleEvents) { .agent_found = on_agent, .user = policy });
-    qmf_session_when_ready(policy->session, on_ready, policy);
     policy->timer = g_timeout_add((guint) (site->settings->interval_us / US_PER_MS), on_timer, policy);
     return policy;
 }
 
-AmqpClient *pcloud_policy_client(const PcloudPolicy *policy) { return policy->client; }
+AmqpClient *pcloud_policy_client(const PcloudPolicy *policy) { return bridge_operator_client(policy->operator); }
 
 void pcloud_policy_free(PcloudPolicy *policy)
 {
@@ -480,14 +421,11 @@ void pcloud_policy_free(PcloudPolicy *policy)
         return;
     policy->ending = true; /* what is asked is answered by the session's end */
     g_clear_handle_id(&policy->timer, g_source_remove);
-    qmf_session_free(policy->session);
-    amqp_client_free(policy->client);
+    bridge_operator_free(policy->operator);
     if (policy->job != NULL)
         job_free(policy->job);
     while ((job = g_queue_pop_head(&policy->waiting)) != NULL)
         job_free(job);
-    g_free(policy->agent);
-    g_free(policy->broker);
     g_free(policy->version);
     g_free(policy);
 }

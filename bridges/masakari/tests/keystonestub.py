@@ -48,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers['Content-Length'])))
+        self.keystone.logins += 1
         user = body['auth']['identity']['password']['user']
         if USERS.get(user['name'], (None,))[0] != user['password']:
             return self.reply(401, {'error': {'code': 401}})
@@ -56,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Keystone:
     def __init__(self):
-        self.tokens, self.asked, self.down, self.masakari = {}, 0, False, ''
+        self.tokens, self.asked, self.logins, self.down, self.masakari = {}, 0, 0, False, ''
         self.http = ThreadingHTTPServer(('127.0.0.1', 0), type('Bound', (Handler,), {'keystone': self}))
         self.http.daemon_threads = True
         self.url = 'http://127.0.0.1:%d/v3' % self.http.server_address[1]
