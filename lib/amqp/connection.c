@@ -187,6 +187,16 @@ static void on_session_closed(AmqpClient *client, pn_session_t *session)
     pn_connection_close(client->driver.connection);
 }
 
+/* Proton does not tell which of the three it is. */
+static GError *certificate_error(const AmqpClient *client)
+{
+    const char *host = client->endpoint.tls, *ca = client->options.ca_file != NULL ? client->options.ca_file : SYSTEM_CA_FILE;
+
+    return g_error_new(AMQP_ERROR, AMQP_ERROR_CONNECT,
+                       "the certificate of %s is not accepted: it is not signed by the CA of %s, or not for %s, or has ended; what it says: "
+                       "openssl s_client -connect %s:%u -verify_hostname %s -CAfile %s", host, ca, host, client->endpoint.host, client->endpoint.port, host, ca);
+}
+
 /* Proton has one name for many things that go wrong below AMQP; where it happened tells them apart. */
 static void on_transport_error(AmqpClient *client, pn_transport_t *transport)
 {
@@ -203,6 +213,10 @@ static void on_transport_error(AmqpClient *client, pn_transport_t *transport)
         code = AMQP_ERROR_CONNECT;
     else if (g_strcmp0(name, "amqp:resource-limit-exceeded") == 0)
         code = AMQP_ERROR_TIMEOUT; /* idle too long */
+    if (code == AMQP_ERROR_CONNECT && client->endpoint.tls != NULL && strstr(text, "certificate verify failed") != NULL) {
+        client_lost(client, certificate_error(client));
+        return;
+    }
     client_lost(client, g_error_new(AMQP_ERROR, (int) code, "%s: %s", name == NULL ? "transport" : name, text == NULL ? "" : text));
 }
 
