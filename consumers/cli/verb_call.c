@@ -133,24 +133,18 @@ static Value *value_of(const QmfProperty *argument, const char *text, GError **e
     return value;
 }
 
-/* Agents on libqmf2 read what their schema declares without a look whether it is there: Matahari's RPC agent ends when "args" is not. Ours know better. */
-static bool complete(const QmfClass *class, const QmfMethod *method, Value *map, GError **error)
+/* Matahari's RPC agent ends when "args" is not there: a list or a map that is left out is an empty one. A text or a number that is left out
+ * has a default of the agent's own, and stays out. */
+static void complete(const QmfMethod *method, Value *map)
 {
-    g_autoptr(GString) missing = g_string_new(NULL);
-
-    for (size_t i = 0; i < method->n_arguments && strcmp(class->package, OUR_PACKAGE) != 0; i++) {
+    for (size_t i = 0; i < method->n_arguments; i++) {
         const QmfProperty *argument = &method->arguments[i];
 
         if ((argument->direction & QMF_DIR_IN) == 0 || value_get(map, argument->name) != NULL)
             continue;
         if (argument->type == QMF_TYPE_LIST || argument->type == QMF_TYPE_MAP)
             value_set(map, argument->name, argument->type == QMF_TYPE_LIST ? value_list() : value_map());
-        else
-            g_string_append_printf(missing, "%s%s (%s)", missing->len > 0 ? ", " : "", argument->name, qmf_type_name(argument->type));
     }
-    if (missing->len > 0)
-        g_set_error(error, WIRE_ERROR, WIRE_ERROR_ABSENT, "%s wants %s as well", method->name, missing->str);
-    return missing->len == 0;
 }
 
 static Value *arguments_of(const QmfClass *class, const QmfMethod *method, char **words, GError **error)
@@ -173,7 +167,9 @@ static Value *arguments_of(const QmfClass *class, const QmfMethod *method, char 
             return NULL;
         value_set(map, name, value);
     }
-    return complete(class, method, map, error) ? qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, map, error) : NULL;
+    if (strcmp(class->package, OUR_PACKAGE) != 0)
+        complete(method, map);
+    return qmf_values_conform(method->arguments, method->n_arguments, QMF_DIR_IN, map, error);
 }
 
 static void print_outputs(const json_t *outputs, bool json)
