@@ -111,7 +111,6 @@ typedef struct AmqpReceiverOptions {
     bool literal;              /* @address is in the broker's own form, and so is the filter */
     bool dynamic;              /* the peer makes a node; its name: amqp_receiver_address once attached */
     const char *subject_filter;/* legacy-amqp-topic-binding (or -direct- when it has no wildcard); NULL: none */
-    const char *selector;      /* apache.org:selector-filter:string; NULL: none */
     bool browse;               /* distribution mode copy */
     bool presettled;
     bool durable;              /* terminus unsettled-state durable, expiry never: resumes after a reconnect */

@@ -5,7 +5,8 @@
  *
  * qpidd has exchanges, queues and subject filters under plain names, and takes a message's subject for its routing key.
  *
- * Artemis has addresses with multicast and anycast queues, and no subject filters.
+ * Artemis has addresses with multicast and anycast queues, and JMS selectors for subject filters. Who attaches first, as a sender too, decides
+ * what an address is, and nobody gets the other any more: "Address qmf.default.topic is not configured for topic support".
  *
  * Generic is a broker that knows queues and topics under plain names and, if at all, the subject filters that were registered at Apache. */
 #include "lib/amqp/dialect.h"
@@ -35,6 +36,43 @@ static void round_target(const char *address, AmqpPlace *ret)
     ret->address = g_strdup(entrance(address));
 }
 
+/* ---- Artemis ------------------------------------------------------------------------------------------------------------------ */
+
+static bool is_topic(const char *address)
+{
+    return strcmp(address, "qmf.default.topic") == 0 || strcmp(address, "qmf.default.direct") == 0 || strcmp(address, AMQP_EVENTS) == 0;
+}
+
+static void artemis_target(const char *address, AmqpPlace *ret)
+{
+    round_target(address, ret);
+    ret->topic = is_topic(ret->address);
+}
+
+/* The subject is JMSType there. LIKE knows no words, '_' and '%' in a subject mean more than themselves: it lets too much pass, never too little. */
+static char *artemis_selector(const char *subject)
+{
+    size_t plain = strcspn(subject, "*#");
+    bool exact = subject[plain] == '\0';
+    GString *ret = g_string_new(exact ? "JMSType = '" : "JMSType LIKE '");
+
+    if (!exact && plain > 0 && strcmp(subject + plain, "#") == 0)
+        plain--; /* "a.#" is "a" as well */
+    for (size_t i = 0; i < plain; i++)
+        g_string_append(ret, subject[i] == '\'' ? "''" : (char[2]) { subject[i] });
+    g_string_append(ret, exact ? "'" : "%'");
+    return g_string_free(ret, false);
+}
+
+static void artemis_source(const AmqpWish *wish, AmqpPlace *ret)
+{
+    plain_source(wish, ret);
+    ret->topic = is_topic(ret->address);
+    ret->filtered = true;
+    if (wish->subject != NULL && strcmp(wish->subject, "#") != 0)
+        ret->selector = artemis_selector(wish->subject);
+}
+
 /* ---- RabbitMQ ---------------------------------------------------------------------------------------------------------------- */
 
 /* '/' separates the parts of its addresses; %2F is the one escape it knows. */
@@ -47,8 +85,7 @@ static char *rabbit_part(const char *text)
 
 static bool rabbit_is_exchange(const char *address)
 {
-    return strcmp(address, "qmf.default.topic") == 0 || strcmp(address, "qmf.default.direct") == 0 || strcmp(address, AMQP_EVENTS) == 0 ||
-           strcmp(address, AMQP_RESULTS_ENTRANCE) == 0 || strcmp(address, AMQP_CONTROL_ENTRANCE) == 0;
+    return is_topic(address) || strcmp(address, AMQP_RESULTS_ENTRANCE) == 0 || strcmp(address, AMQP_CONTROL_ENTRANCE) == 0;
 }
 
 static void rabbit_target(const char *address, AmqpPlace *ret)
@@ -89,7 +126,7 @@ static const AmqpDialect dialects[] = {
     { "native", NULL, false, false, true, false, false, plain_target, plain_source },
     { "rabbitmq", "RabbitMQ", true, false, false, true, true, rabbit_target, rabbit_source },
     { "qpidd", "qpid-cpp", true, false, true, false, false, round_target, plain_source },
-    { "artemis", "apache-activemq-artemis", true, true, true, false, false, round_target, plain_source },
+    { "artemis", "apache-activemq-artemis", true, true, true, false, false, artemis_target, artemis_source },
     { "generic", NULL, true, true, true, false, false, round_target, plain_source },
 };
 

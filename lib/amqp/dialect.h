@@ -15,6 +15,8 @@ typedef struct AmqpPlace {
     char *address;    /* what the broker wants to hear; owned */
     bool apart;       /* a link in a session of its own: a refusal must not take the others along */
     bool filtered;    /* the address says the subject already: no filter */
+    bool topic;       /* it makes a topic of it when it is asked to, else a queue: capability "topic" */
+    char *selector;   /* a JMS selector that stands for the subject filter; owned; NULL: none */
 } AmqpPlace;
 
 typedef struct AmqpWish { /* a receiver's; borrowed */
@@ -27,7 +29,7 @@ typedef struct AmqpDialect {
     const char *name;     /* "native" "rabbitmq" "qpidd" "artemis" "generic" */
     const char *product;  /* prefix of the open frame's property "product"; NULL: never found out by itself */
     bool signs;           /* messages carry the sender's user-id, because the broker vouches for it and for nothing else */
-    bool sifts;           /* it may not know subject filters: receivers look at the subject themselves */
+    bool sifts;           /* it may not know subject filters, or not exactly: receivers look at the subject themselves */
     bool modifies;        /* it knows the outcome "modified"; where not, "released" has to do */
     bool fragile;         /* one refused link ends its session: those that may be refused stand apart */
     bool breaks_on_values; /* an amqp-value that is a list ends its session: such a body, and a map, goes as data */

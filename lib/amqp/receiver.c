@@ -21,7 +21,6 @@ AmqpReceiver *amqp_receiver_new(AmqpClient *client, const AmqpReceiverOptions *o
     receiver->options = *options;
     receiver->options.name = receiver->options.address = NULL; /* the link has copies */
     receiver->options.subject_filter = g_strdup(options->subject_filter);
-    receiver->options.selector = g_strdup(options->selector);
     receiver->node_properties = options->node_properties == NULL ? NULL : value_ref(options->node_properties);
     if (options->credit == 0)
         receiver->options.credit = CREDIT;
@@ -42,18 +41,18 @@ static Value *filter(const char *descriptor, const char *text)
     return value_described(value_bytes(VALUE_SYMBOL, descriptor, strlen(descriptor)), value_string(text));
 }
 
-static void receiver_put_filters(AmqpReceiver *receiver, pn_terminus_t *source)
+static void receiver_put_filters(AmqpReceiver *receiver, pn_terminus_t *source, const AmqpPlace *place)
 {
     const AmqpReceiverOptions *o = &receiver->options;
     g_autoptr(Value) filters = value_map();
 
-    if (o->subject_filter != NULL)
+    if (o->subject_filter != NULL && !place->filtered)
         value_set(filters, "subject-filter",
                   filter(strpbrk(o->subject_filter, "*#") != NULL ? "apache.org:legacy-amqp-topic-binding:string"
                                                                   : "apache.org:legacy-amqp-direct-binding:string",
                          o->subject_filter));
-    if (o->selector != NULL)
-        value_set(filters, "selector", filter("apache.org:selector-filter:string", o->selector));
+    if (place->selector != NULL)
+        value_set(filters, "selector", filter("apache.org:selector-filter:string", place->selector));
     if (value_size(filters) > 0)
         data_put(pn_terminus_filter(source), filters, true);
 }
@@ -75,10 +74,9 @@ static void receiver_put_source(AmqpReceiver *receiver, pn_terminus_t *source, c
     }
     if (o->browse)
         pn_terminus_set_distribution_mode(source, PN_DIST_MODE_COPY);
-    if (o->topic)
+    if (o->topic || place->topic)
         data_put_capability(source, "topic");
-    if (!place->filtered)
-        receiver_put_filters(receiver, source);
+    receiver_put_filters(receiver, source, place);
 }
 
 void receiver_attach(AmqpReceiver *receiver)
@@ -86,7 +84,7 @@ void receiver_attach(AmqpReceiver *receiver)
     Link *link = &receiver->link;
     const AmqpWish wish = { link->address, receiver->options.subject_filter, link->name, receiver->options.topic, receiver->options.durable };
     AmqpPlace place = { 0 };
-    g_autofree char *address = NULL;
+    g_autofree char *address = NULL, *selector = NULL;
 
     if (receiver->client->dialect == NULL)
         return; /* once it is known */
@@ -95,6 +93,7 @@ void receiver_attach(AmqpReceiver *receiver)
     else if (link->address != NULL)
         receiver->client->dialect->source(&wish, &place);
     address = place.address;
+    selector = place.selector;
     if (link_make(receiver->client, link, false, place.apart) == NULL)
         return;
     pn_link_set_context(link->pn, receiver);
@@ -321,7 +320,6 @@ void receiver_unref(AmqpReceiver *receiver)
         return;
     link_done(&receiver->link);
     g_free((char *) receiver->options.subject_filter);
-    g_free((char *) receiver->options.selector);
     g_free(receiver->remote_address);
     value_unref(receiver->node_properties);
     g_free(receiver);

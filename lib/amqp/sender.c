@@ -83,7 +83,7 @@ void sender_attach(AmqpSender *sender)
     pn_terminus_set_type(pn_link_target(link->pn), PN_TARGET);
     if (link->address != NULL)
         pn_terminus_set_address(pn_link_target(link->pn), address);
-    if (sender->options.topic)
+    if (sender->options.topic || place.topic)
         data_put_capability(pn_link_target(link->pn), "topic");
     pn_link_set_snd_settle_mode(link->pn, sender->options.presettled ? PN_SND_SETTLED : PN_SND_UNSETTLED);
     pn_link_set_rcv_settle_mode(link->pn, PN_RCV_FIRST);

@@ -61,6 +61,26 @@ static void test_sources(void)
     check_source("rabbitmq", (AmqpWish) { "mend.results", NULL, "x", false, false }, "/amq/queue/mend.results", true, true);
 }
 
+/* As Artemis 2.19.1 took them. */
+static void test_selectors(void)
+{
+    static const struct { const char *subject, *selector; } cases[] = {
+        { NULL, NULL }, { "#", NULL }, { "a.b", "JMSType = 'a.b'" }, { "it's", "JMSType = 'it''s'" }, { "a.#", "JMSType LIKE 'a%'" },
+        { "a.*.c", "JMSType LIKE 'a.%'" }, { "#.c", "JMSType LIKE '%'" },
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(cases); i++) {
+        const AmqpWish wish = { "mend.events", cases[i].subject, "x", true, false };
+        AmqpPlace place = { 0 };
+
+        amqp_dialect_named("artemis")->source(&wish, &place);
+        g_assert_cmpstr(place.selector, ==, cases[i].selector);
+        g_assert_true(place.topic && place.filtered);
+        g_free(place.selector);
+        g_free(place.address);
+    }
+}
+
 static void test_subjects(void)
 {
     static const struct { const char *pattern, *subject; bool matches; } cases[] = {
@@ -80,6 +100,7 @@ int main(int argc, char **argv)
     g_test_add_func("/dialect/found-out", test_found_out);
     g_test_add_func("/dialect/targets", test_targets);
     g_test_add_func("/dialect/sources", test_sources);
+    g_test_add_func("/dialect/selectors", test_selectors);
     g_test_add_func("/dialect/subjects", test_subjects);
     return g_test_run();
 }
